@@ -1,0 +1,73 @@
+"""`caffdet config list` and `caffdet config show`: what exists, and every setting with its origin."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from caffdet_cli.commands import options
+from caffdet_cli.commands.console import print_json, table, wants_rich
+
+app = typer.Typer(help="What can be set, to what it is set, and who says so.")
+
+
+@app.callback(invoke_without_command=True)
+def _alone(context: typer.Context) -> None:
+    options.help_if_alone(context)
+
+
+@app.command("list")
+def list_command(json: options.Json = False, debug: options.Debug = False) -> None:
+    """Shipped models, data sets and recipes."""
+    from caffdet_cli.settings.load import names
+
+    shipped = names()
+    if json:
+        rows = [{"kind": one.kind, "name": one.name, "about": one.about, "path": str(one.path)} for one in shipped]
+        print_json({"schema": 1, "configurations": rows})
+    else:
+        table("", ["kind", "name", "about"], [(one.kind, one.name, one.about) for one in shipped])
+
+
+@app.command("show")
+def show_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME|FILE", help="Model, data set, recipe, or your own TOML.", show_default=False),
+    ] = None,
+    model: options.Model = None,
+    dataset: options.Dataset = None,
+    recipe: options.Recipe = None,
+    set_: options.Set = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Every setting with its value and where it comes from.
+
+    A data set's name shows what `caffdet train --dataset NAME` would use: its own settings, its model and its recipe.
+    """
+    from caffdet_cli.settings.load import flat, load_named
+
+    resolved = load_named(name, model=model, dataset=dataset, recipe=recipe, overrides=set_ or ())
+    values = flat(resolved.config)
+    if json:
+        origins = resolved.origins
+        print_json({"schema": 1, "settings": {key: {"value": values[key], "origin": origins[key]} for key in values}})
+    elif wants_rich(sys.stdout):
+        table(
+            "",
+            ["setting", "value", "from"],
+            [(key, _toml(value), resolved.origins[key]) for key, value in values.items()],
+        )
+    else:
+        for key, value in values.items():
+            typer.echo(f"{key} = {_toml(value)}  # {resolved.origins[key]}")
+
+
+def _toml(value: Any) -> str:
+    """A value as a TOML file has it, on one line."""
+    import tomli_w
+
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return tomli_w.dumps({"_": value}).removeprefix("_ = ").rstrip("\n") if value != {} else "{}"

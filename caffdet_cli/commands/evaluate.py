@@ -1,0 +1,141 @@
+"""`caffdet eval`: scores a detector on a data set, or a file of detections against its annotations."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from caffdet_cli.commands import console, options
+from caffdet_cli.errors import ConfigError
+from caffdet_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from caffdet_cli.evaluation.report import SpectraReport
+
+_OF_MODEL = "--weights WEIGHTS --dataset DATASET"
+_OF_FILE = "--predictions FILE --annotations FILE"
+
+
+def command(
+    weights: options.Weights = None,
+    dataset: options.Dataset = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option("--predictions", metavar="FILE", help="Detections as COCO result JSON, instead of a detector."),
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", metavar="FILE", help="COCO annotations of these detections.")
+    ] = None,
+    metric: Annotated[Literal["coco"], typer.Option("--metric", help="coco: AP and AR of boxes.")] = "coco",
+    split: options.Split = None,
+    spectrum: options.Spectrum = None,
+    against: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--against",
+            metavar="RGB_WEIGHTS IR_WEIGHTS",
+            help="Two detectors trained on one spectrum alone, beside it.",
+        ),
+    ] = None,
+    data_root: options.DataRoot = None,
+    set_: options.Set = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    batch: options.Batch = 1,
+    workers: options.Workers = 2,
+    output: options.Output = None,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Score a detector on a data set, or a file of detections.
+
+    AP is the mean over IoU 0.50 to 0.95; s, m and l stand for objects below 32, up to 96 and above 96 pixels square;
+    AR1, AR10 and AR100 for recall with so many detections of a class per picture. A pair model is scored with both
+    pictures and with each one removed.
+    """
+    progress = console.progress(quiet, verbose)
+    if predictions or annotations:
+        _refuse({"--weights": weights, "--dataset": dataset, "--split": split, "--spectrum": spectrum})
+        _refuse({"--against": against, "--data-root": data_root, "--set": set_, "--output": output})
+        _show(_of_file(predictions, annotations, progress), json, progress)
+        return
+    if weights is None or dataset is None:
+        raise ConfigError(_what_it_needs(weights, dataset))
+    from caffdet_cli.evaluation.detector import evaluate
+
+    report = evaluate(
+        weights,
+        dataset,
+        data_root=data_root,
+        split=split,
+        spectrum=spectrum,
+        against=against,
+        device=device,
+        precision=precision,
+        batch=batch,
+        workers=workers,
+        output=output,
+        overwrite=overwrite,
+        overrides=set_ or (),
+        progress=progress,
+    )
+    _show(report, json, progress)
+
+
+def _of_file(predictions: Path | None, annotations: Path | None, progress: Progress) -> "SpectraReport":
+    if predictions is None or annotations is None:
+        missing = "--predictions" if predictions is None else "--annotations"
+        raise ConfigError(f"{missing} is missing: caffdet eval {_OF_FILE}")
+    from caffdet_cli.evaluation.files import evaluate_files
+    from caffdet_cli.evaluation.report import SpectraReport
+
+    return SpectraReport({"file": evaluate_files(predictions, annotations, progress)})
+
+
+def _refuse(given: Mapping[str, object]) -> None:
+    """Options that mean nothing for a file of detections."""
+    if words := [word for word, value in given.items() if value is not None]:
+        raise ConfigError(
+            f"{', '.join(words)}: of a detector, not of a file of detections; "
+            f"give either {_OF_MODEL} or {_OF_FILE} (--json > FILE keeps the result)"
+        )
+
+
+def _what_it_needs(weights: str | None, dataset: str | None) -> str:
+    """What is missing, what exists, and the next command to type."""
+    from caffdet_cli.settings.load import names
+
+    trained = sorted(str(path) for path in Path("runs").glob("*/checkpoints/best"))
+    datasets = [shipped.name for shipped in names() if shipped.kind == "dataset"]
+    missing = [word for word, value in (("--weights", weights), ("--dataset", dataset)) if value is None]
+    example = f"--weights {weights or (trained or ['WEIGHTS'])[-1]} --dataset {dataset or (datasets or ['FILE'])[0]}"
+    return "\n".join(
+        [
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: nothing says what to score",
+            f"  trained here: {', '.join(trained) or 'nothing in runs/ (caffdet train --dataset demo)'}",
+            f"  data sets:    {', '.join([*datasets, 'or your own TOML'])}",
+            f"  a detector:   caffdet eval {example}",
+            f"  a file:       caffdet eval {_OF_FILE}",
+        ]
+    )
+
+
+def _show(report: "SpectraReport", json: bool, progress: Progress) -> None:
+    from caffdet_cli.evaluation.report import class_table, summary_table, to_json, verdict
+
+    judged = verdict(report)
+    if judged and not judged.pays:
+        progress.warn(judged.sentence)
+    if json:
+        console.print_json(to_json(report))
+        return
+    console.table(f"{report.images} pictures, percent", *summary_table(report))
+    if len(next(iter(report.spectra.values())).per_class) > 1:
+        for number in ("AP", "AP50"):
+            console.table(f"{number} of each class, percent", *class_table(report, number))
+    if judged and judged.pays:
+        typer.echo(judged.sentence)

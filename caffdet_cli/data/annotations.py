@@ -1,0 +1,69 @@
+"""The one form that annotations have in memory: pictures or pairs, boxes in pixels, labels by class name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffdet_cli.settings.base import Spectrum
+
+
+class Category(NamedTuple):
+    """A class as the annotation file has it."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """The objects of one picture or pair, in the order of the file."""
+
+    boxes: NDArray[np.float64]  # (n, 4) xyxy, pixels of the label spectrum's picture after EXIF rotation
+    labels: NDArray[np.int64]  # (n,) position in AnnotationSet.categories
+    areas: NDArray[np.float64]  # (n,) pixels; of the box where the file has no other
+    crowd: NDArray[np.bool_]  # (n,) regions that evaluation ignores and training leaves out
+    ids: tuple[int | str, ...]  # annotation ids as in the file
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One picture, or one pair of pictures of the same moment."""
+
+    id: int | str  # as in the file
+    rgb: Path | None  # None where this spectrum is missing
+    ir: Path | None
+    width: int  # of the label spectrum's picture
+    height: int
+    objects: Objects
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return (self.rgb or self.ir or Path(str(self.id))).name
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotationSet:
+    """One split of a data set."""
+
+    examples: tuple[Example, ...]
+    categories: tuple[Category, ...]  # in the order of the file
+    label_spectrum: Spectrum
+    source: Path  # the annotation file
+
+
+def no_objects() -> Objects:
+    """The objects of a picture without any."""
+    return Objects(
+        boxes=np.zeros((0, 4)),
+        labels=np.zeros(0, np.int64),
+        areas=np.zeros(0),
+        crowd=np.zeros(0, np.bool_),
+        ids=(),
+    )

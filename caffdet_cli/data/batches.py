@@ -1,0 +1,142 @@
+"""Samples to batches: padding, the order of an epoch, loading in worker processes; the fingerprint of a data set."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import partial
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from caffdet_cli.data.annotations import AnnotationSet, Example
+from caffdet_cli.data.dataset import PairDataset, Sample, generator
+from caffdet_cli.values import Batch, Pictures, Targets
+
+_ORDERS = 2  # first word of a seed, so that examples and orders never share random numbers
+
+Loaded = tuple[Batch, list[Targets]]
+
+
+def collate(samples: list[Sample], reference: int) -> Loaded:
+    """Samples of any sizes to one batch, padded with zeros at the bottom and right to the largest height and width.
+
+    Args:
+        reference: the stream whose pixels boxes and detections refer to (`Conventions.reference`).
+    """
+    height, width = (max(sizes) for sizes in zip(*(sample.size for sample in samples), strict=True))
+    sizes = torch.tensor([sample.size for sample in samples])
+    original_sizes = torch.tensor([sample.original_size for sample in samples])
+    padding = torch.ones(len(samples), height, width, dtype=torch.bool)
+    for row, sample in zip(padding, samples, strict=True):
+        row[: sample.size[0], : sample.size[1]] = False
+    spectra = tuple(
+        Pictures(
+            pixels=_padded([sample.pictures[stream] for sample in samples], height, width),
+            padding=padding,
+            present=torch.tensor([sample.present[stream] for sample in samples]),
+            sizes=sizes,
+            original_sizes=original_sizes,
+        )
+        for stream in range(len(samples[0].pictures))
+    )
+    batch = Batch(spectra, reference, [sample.id for sample in samples], [sample.name for sample in samples])
+    return batch, [sample.targets for sample in samples]
+
+
+def _padded(pictures: list[Tensor], height: int, width: int) -> Tensor:
+    pixels = torch.zeros(len(pictures), 3, height, width)
+    for row, picture in zip(pixels, pictures, strict=True):
+        row[:, : picture.shape[1], : picture.shape[2]] = picture
+    return pixels
+
+
+def to_device(batch: Batch, device: torch.device | str) -> Batch:
+    """The batch with its tensors on `device`."""
+    spectra = (Pictures(*(tensor.to(device, non_blocking=True) for tensor in pictures)) for pictures in batch.spectra)
+    return batch._replace(spectra=tuple(spectra))
+
+
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index). The order of an epoch is a function of (seed, epoch), so that a run can be resumed.
+
+    Args:
+        drop_last: leave out the last batch where it is not full; never the only one.
+    """
+
+    def __init__(self, length: int, batch: int, seed: int, shuffle: bool, drop_last: bool = False):
+        self.length = length
+        self.batch = batch
+        self.seed = seed
+        self.shuffle = shuffle
+        self.drop_last = drop_last and length > batch
+        self.epoch = 0
+        self.start = 0
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch that the next iteration gives, from its batch number `start` on."""
+        self.epoch = epoch
+        self.start = start
+
+    @property
+    def batches(self) -> int:
+        """Batches of a whole epoch."""
+        return self.length // self.batch if self.drop_last else -(-self.length // self.batch)
+
+    def __len__(self) -> int:
+        return max(0, self.batches - self.start)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.arange(self.length)
+        if self.shuffle:
+            order = generator(_ORDERS, self.seed, self.epoch).permutation(self.length)
+        for number in range(self.start, self.batches):
+            yield [(self.epoch, int(index)) for index in order[number * self.batch : (number + 1) * self.batch]]
+
+
+def loader(dataset: PairDataset, sampler: EpochSampler, workers: int, pin_memory: bool = False) -> DataLoader[Loaded]:
+    """Loads the batches of `sampler`, in `workers` processes that live on between epochs (0: in this process).
+
+    Args:
+        pin_memory: only of use before a copy to a CUDA device.
+    """
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]  # torch's type does not tell samples from batches
+        batch_sampler=sampler,
+        collate_fn=partial(collate, reference=dataset.conventions.reference),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+        worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # torch draws a seed for its workers: not from the global generator
+    )
+
+
+def _one_thread(worker: int) -> None:
+    """Workers are parallel already."""
+    cv2.setNumThreads(0)
+
+
+def fingerprint(annotations: AnnotationSet) -> str:
+    """sha256 over ids, file names, sizes, boxes and labels: the same data in another folder has the same one."""
+    digest = hashlib.sha256()
+    names = [category.name for category in annotations.categories]
+    for example in annotations.examples:
+        digest.update(json.dumps(_facts(example, names)).encode())
+        digest.update(np.ascontiguousarray(example.objects.boxes, "<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _facts(example: Example, names: list[str]) -> list[object]:
+    files = [path and path.name for path in (example.rgb, example.ir)]
+    objects = example.objects
+    return [
+        example.id,
+        *files,
+        example.width,
+        example.height,
+        [names[label] for label in objects.labels],
+        objects.crowd.tolist(),
+    ]

@@ -1,0 +1,185 @@
+"""Looks at every picture of a raw data set and makes annotations and pictures fit: sizes, partners, boxes."""
+
+import os
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from caffdet_cli.data.annotations import AnnotationSet, Example, Objects
+from caffdet_cli.data.formats.layout import Request
+from caffdet_cli.data.images import read_picture
+from caffdet_cli.errors import DatasetError
+from caffdet_cli.settings.base import Spectrum
+
+_THREADS = 8  # decoding lets other threads run
+
+
+class _Probe(NamedTuple):
+    """A picture's size after EXIF rotation, or what is wrong with it."""
+
+    width: int
+    height: int
+    problem: str  # empty: it is whole
+
+
+class Checked(NamedTuple):
+    """One split whose pictures exist and whose boxes lie inside them."""
+
+    annotations: AnnotationSet
+    other_sizes: dict[int | str, tuple[int, int]]
+    """Width and height of the partner by picture id, where it differs from the label spectrum's."""
+
+
+def check(annotations: AnnotationSet, spectra: Sequence[Spectrum], split: str, request: Request) -> Checked:
+    """Decode every picture; drop or repair what does not fit, and write it down in the request's findings.
+
+    Args:
+        spectra: those that the data set has: each picture needs all of them.
+    """
+    checker = _Checker(annotations, spectra, request)
+    kept = []
+    paths = [path for example in annotations.examples for path in (example.rgb, example.ir) if path is not None]
+    probes = _probes(paths)
+    try:
+        for example in request.progress.track(annotations.examples, f"looking at pictures of {split}"):
+            found = {path: next(probes) for path in (example.rgb, example.ir) if path is not None}
+            if (fitting := checker.example(example, found)) is not None:
+                kept.append(fitting)
+    finally:
+        probes.close()
+    return Checked(replace(annotations, examples=tuple(kept)), checker.other_sizes)
+
+
+def _probe(path: Path) -> _Probe:
+    """Decode one picture."""
+    try:
+        height, width = read_picture(path).shape[:2]
+    except DatasetError as error:
+        return _Probe(0, 0, str(error))
+    return _Probe(width, height, "")
+
+
+def _probes(paths: Iterable[Path]) -> Generator[_Probe, None, None]:
+    """Probes in the order of `paths`, made by several threads."""
+    threads = min(_THREADS, os.cpu_count() or 1)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(0)  # what is wrong with a picture is said once, by the caller
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield from pool.map(_probe, paths)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            cv2.utils.logging.setLogLevel(level)
+
+
+class _Checker:
+    def __init__(self, annotations: AnnotationSet, spectra: Sequence[Spectrum], request: Request):
+        self.other_sizes: dict[int | str, tuple[int, int]] = {}
+        self._set = annotations
+        self._spectra = spectra
+        self._request = request
+        self._findings = request.findings
+
+    def example(self, example: Example, found: dict[Path, _Probe]) -> Example | None:
+        """The example as it fits, or None."""
+        sizes: dict[Spectrum, _Probe] = {}
+        problems: list[tuple[str, str, str]] = []  # kind, place, what
+        for spectrum in self._spectra:
+            path = example.rgb if spectrum == "rgb" else example.ir
+            if path is not None and not found[path].problem:
+                sizes[spectrum] = found[path]
+            elif path is None or not path.exists():
+                what = f"no {spectrum} picture" if path is None else f"there is no {self._request.place(path)}"
+                problems.append(("missing partner", self._place(example), what))
+            else:
+                problems.append(("unreadable picture", self._request.place(path), found[path].problem))
+        self._report(problems, example, lost=not sizes)
+        if not sizes:
+            return None
+        width, height = self._size(example, sizes)
+        return replace(
+            example,
+            rgb=example.rgb if "rgb" in sizes else None,
+            ir=example.ir if "ir" in sizes else None,
+            width=width,
+            height=height,
+            objects=self._objects(example, width, height),
+        )
+
+    def _report(self, problems: list[tuple[str, str, str]], example: Example, lost: bool) -> None:
+        """A pair goes on with one picture, and is dropped without any."""
+        if lost:
+            kind = (
+                "unreadable picture" if any(kind == "unreadable picture" for kind, _, _ in problems) else "no picture"
+            )
+            what = "; ".join(what for _, _, what in problems)
+            self._findings.add(kind, self._place(example), what, "dropped", pictures=1, boxes=len(example.objects))
+        else:
+            for kind, place, what in problems:
+                self._findings.add(kind, place, f"{what}; the pair goes on without it", "kept")
+
+    def _size(self, example: Example, sizes: dict[Spectrum, _Probe]) -> tuple[int, int]:
+        """Of the label spectrum's picture; where that is missing the annotation's, else its partner's."""
+        declared = (example.width, example.height)
+        label = sizes.get(self._set.label_spectrum)
+        if label is None:
+            return declared if all(declared) else next((one.width, one.height) for one in sizes.values())
+        size = (label.width, label.height)
+        if all(declared) and declared != size:
+            what = f"the annotation says {_by(declared)}, the picture has {_by(size)}, which is taken"
+            self._findings.add("other size", self._place(example), what, "repaired")
+        for spectrum, other in sizes.items():
+            if (other.width, other.height) != size:
+                self.other_sizes[example.id] = (other.width, other.height)
+                what = f"{spectrum} has {_by((other.width, other.height))}, {self._set.label_spectrum} {_by(size)}"
+                self._findings.add("partner of another size", self._place(example), what, "kept")
+        return size
+
+    def _objects(self, example: Example, width: int, height: int) -> Objects:
+        """Boxes cut to the picture; those outside are left out."""
+        objects = example.objects
+        if not len(objects):
+            self._findings.add("empty annotation", self._place(example), "no object; a picture like any other", "noted")
+            return objects
+        clipped = np.clip(objects.boxes, 0.0, np.array([width, height, width, height], np.float64))
+        inside = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
+        changed = np.any(clipped != objects.boxes, axis=1)
+        for row in np.flatnonzero(changed).tolist():
+            where, box = self._place(example), _corners(objects.boxes[row])
+            if inside[row]:
+                what = f"corners {box} reach out of {_by((width, height))}; cut to it"
+                self._findings.add("box outside", f"{where}: object {objects.ids[row]}", what, "repaired")
+            else:
+                what = f"corners {box} lie outside {_by((width, height))}"
+                self._findings.add("box outside", f"{where}: object {objects.ids[row]}", what, "dropped", boxes=1)
+        return _cut(objects, clipped, inside, changed)
+
+    def _place(self, example: Example) -> str:
+        path = (example.rgb, example.ir)[self._set.label_spectrum == "ir"] or example.rgb or example.ir
+        return str(example.id) if path is None else self._request.place(path)
+
+
+def _cut(
+    objects: Objects, clipped: NDArray[np.float64], inside: NDArray[np.bool_], changed: NDArray[np.bool_]
+) -> Objects:
+    """Objects that are inside, with their clipped boxes; the area of a cut box shrinks as the box does."""
+    if not changed.any():
+        return objects
+    before, after = (np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1) for boxes in (objects.boxes, clipped))
+    areas = np.where(changed, objects.areas * after / before, objects.areas)
+    ids = tuple(key for key, stays in zip(objects.ids, inside.tolist(), strict=True) if stays)
+    return Objects(clipped[inside], objects.labels[inside], areas[inside], objects.crowd[inside], ids)
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _corners(box: NDArray[np.float64]) -> str:
+    return ", ".join(f"{side:g}" for side in box.tolist())

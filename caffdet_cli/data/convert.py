@@ -1,0 +1,215 @@
+"""Raw data sets -> paired COCO: reads a layout, checks every picture and box, and writes what fits.
+
+Output folder: `{train,val,test}.json`, as many as the source has, and `dataset.toml`. Pictures stay where they are, or
+are copied into `pictures/`.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tomli_w
+
+from caffdet_cli.data.annotations import AnnotationSet
+from caffdet_cli.data.check import Checked, check
+from caffdet_cli.data.findings import FindingLog
+from caffdet_cli.data.formats.coco_write import write_coco
+from caffdet_cli.data.formats.layout import SPLITS, Raw, Request, SplitName
+from caffdet_cli.data.raw import Format, read_raw, source_folder
+from caffdet_cli.errors import DatasetError, Findings, OutputError
+from caffdet_cli.folders import whole_folder
+from caffdet_cli.paths import fresh_folder
+from caffdet_cli.progress import Progress
+from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.settings.load import load_config
+
+_PICTURES = "pictures"
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What one split holds now."""
+
+    pictures: int  # a pair counts once
+    boxes: int
+
+
+@dataclass(frozen=True)
+class ConvertReport:
+    """What was converted: pictures and boxes read = those of the splits + those that findings say were left out."""
+
+    format: Format
+    source: Path
+    output: Path
+    written: bool  # False after a dry run
+    splits: Mapping[SplitName, SplitReport]
+    classes: tuple[str, ...]
+    spectra: tuple[Spectrum, ...]
+    label_spectrum: Spectrum
+    findings: FindingLog
+
+
+def convert(
+    format: Format,
+    source: Path,
+    output: Path,
+    *,
+    strict: bool = False,
+    copy: bool = False,
+    classes: Sequence[str] | None = None,
+    label_spectrum: Spectrum | None = None,
+    first_category_id: int = 0,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    findings: FindingLog | None = None,
+    progress: Progress | None = None,
+) -> ConvertReport:
+    """Convert one data set.
+
+    Args:
+        strict: any fault is an error, and nothing is written. Else it is repaired, or the item dropped.
+        copy: copy the pictures too, so that the output can be moved.
+        classes: the only ones to keep, in this order. None: those of the format, or all that are found.
+        label_spectrum: in whose pixels the boxes are; None: infrared where there are both.
+        first_category_id: of the first class, where the source has no ids.
+        overwrite: replace an earlier conversion.
+        dry_run: look at everything, write nothing.
+        findings: takes what was found; also there after an error.
+
+    Raises:
+        DatasetError: not this layout, or nothing usable in it.
+        Findings: `strict`, and there are faults.
+        OutputError, DiskFull: the output exists or cannot be written.
+    """
+    progress, findings = progress or Progress(), FindingLog() if findings is None else findings
+    source, output = source_folder(source), Path(os.path.abspath(output))
+    _keep_apart(source, output)
+    fresh_folder(output, overwrite)
+    wanted = None if classes is None else _distinct(classes)
+    request = Request(source, wanted, label_spectrum, first_category_id, findings, progress)
+    folder = nullcontext() if dry_run else whole_folder(output, overwrite=overwrite)
+    with folder as part:
+        raw = read_raw(format, request)
+        checked = {split: check(one, raw.spectra, split, request) for split, one in raw.splits.items()}
+        report = _report(format, output, raw, checked, request, written=part is not None)
+        if strict and findings.faults:
+            raise Findings(
+                f"{findings.faults} findings in {source}: {findings.summary()}; nothing was written. "
+                "Mend the files, or leave --strict out to drop or repair them"
+            )
+        if part is not None:
+            _write(part, checked, report, request, copy)
+    if report.written:
+        _remove_stale(output, report)
+    return report
+
+
+def _keep_apart(source: Path, output: Path) -> None:
+    """The output may lie in the source, but must not be it or hold it."""
+    here, there = Path(os.path.realpath(source)), Path(os.path.realpath(output))
+    if here == there or here.is_relative_to(there):
+        raise OutputError(f"--output {output} holds the source {source}; choose another --output")
+
+
+def _distinct(classes: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in classes)
+    if not names or not all(names) or len(set(names)) < len(names):
+        raise DatasetError(f"classes = {', '.join(classes)}: give each class name once, separated by commas")
+    return names
+
+
+def _report(
+    format: Format, output: Path, raw: Raw, checked: Mapping[SplitName, Checked], request: Request, *, written: bool
+) -> ConvertReport:
+    sets = {split: one.annotations for split, one in checked.items()}
+    splits = {
+        split: SplitReport(len(one.examples), sum(len(example.objects) for example in one.examples))
+        for split, one in sets.items()
+    }
+    if not any(split.pictures for split in splits.values()):
+        summary = request.findings.summary() or "it has none"
+        raise DatasetError(f"{request.source}: no picture can be used: {summary}")
+    return ConvertReport(
+        format=format,
+        source=request.source,
+        output=output,
+        written=written,
+        splits=splits,
+        classes=tuple(dict.fromkeys(category.name for one in sets.values() for category in one.categories)),
+        spectra=raw.spectra,
+        label_spectrum=next(iter(sets.values())).label_spectrum,
+        findings=request.findings,
+    )
+
+
+def _write(
+    part: Path, checked: Mapping[SplitName, Checked], report: ConvertReport, request: Request, copy: bool
+) -> None:
+    from caffdet_cli import __version__
+
+    root, made_by = request.source, f"caffdet {__version__} convert {report.format}"
+    root_as = None if copy else _root_as(root, report.output)
+    for split, (annotations, other_sizes) in checked.items():
+        if copy:
+            root = part / _PICTURES
+            annotations = _copied(annotations, root, split, request)
+        write_coco(
+            annotations, part / f"{split}.json", root=root, root_as=root_as, made_by=made_by, other_sizes=other_sizes
+        )
+    (part / "dataset.toml").write_text(f"# {made_by}\n{_toml(report)}", encoding="utf-8", newline="\n")
+
+
+def _remove_stale(output: Path, report: ConvertReport) -> None:
+    """Splits of an earlier conversion that this one does not have."""
+    for split in set(SPLITS) - report.splits.keys():
+        (output / f"{split}.json").unlink(missing_ok=True)
+
+
+def _root_as(source: Path, output: Path) -> str:
+    """How annotation files in `output` call the source: relative where the two lie close together."""
+    relative = Path(os.path.relpath(source, output))
+    return relative.as_posix() if relative.parts.count("..") <= 1 else source.as_posix()
+
+
+def _copied(annotations: AnnotationSet, root: Path, split: SplitName, request: Request) -> AnnotationSet:
+    """The same annotations with their pictures copied below `root`, in the source's folders."""
+    examples = []
+    for example in request.progress.track(annotations.examples, f"copying pictures of {split}"):
+        rgb, ir = (None if path is None else _copy(path, root, request.source) for path in (example.rgb, example.ir))
+        examples.append(replace(example, rgb=rgb, ir=ir))
+    return replace(annotations, examples=tuple(examples))
+
+
+def _copy(picture: Path, root: Path, source: Path) -> Path:
+    target = root / picture.relative_to(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(picture, target)
+    return target
+
+
+def _toml(report: ConvertReport) -> str:
+    """`dataset.toml`: the [data] table of the settings. What is known of a shipped data set comes from there."""
+    pair = len(report.spectra) == 2
+    model = "caff-lite-dino-r50" if pair else "lite-dino-r50" if report.spectra == ("rgb",) else ""
+    table = {
+        "name": report.output.name if report.format == "voc" else report.format,
+        "root": ".",
+        "classes": list(report.classes),
+        "label_spectrum": report.label_spectrum,
+        "model": model,
+        "recipe": "caff-lite" if model else "",
+        **_known(report.format),
+        "splits": {split: {"annotations": [f"{split}.json"]} for split in report.splits},
+    }
+    return tomli_w.dumps({"data": {key: value for key, value in table.items() if value != ""}})
+
+
+def _known(format: Format) -> dict[str, str]:
+    """Licence and home page of a shipped data set."""
+    if format == "voc":
+        return {}
+    data = load_config(dataset=format).config.data
+    return {"licence": data.licence, "homepage": data.homepage}

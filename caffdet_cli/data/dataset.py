@@ -1,0 +1,167 @@
+"""Annotations to samples: the pictures of one moment as normalised tensors, and their objects.
+
+Every random number of a sample comes from (seed, epoch, index) alone: neither the number of workers nor the order of
+calls nor a restart changes it, and the global generators of torch and numpy are not touched.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from caffdet_cli.data.annotations import AnnotationSet, Example
+from caffdet_cli.data.images import read_picture
+from caffdet_cli.data.thermal import to_model_range
+from caffdet_cli.data.transforms import (
+    Pair,
+    Size,
+    clip,
+    for_evaluation,
+    for_training,
+    fractions,
+    lost_spectrum,
+    normalised,
+    pair_of,
+)
+from caffdet_cli.errors import CaffdetError, DatasetError
+from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.settings.conventions import Conventions
+from caffdet_cli.settings.train import Augment
+from caffdet_cli.values import Targets
+
+_EXAMPLES = 1  # first word of a seed, so that examples and orders never share random numbers
+
+
+class Sample(NamedTuple):
+    """One example as the model sees it."""
+
+    pictures: tuple[Tensor, ...]  # (3, h, w) float32 normalised, in stream order; 0 where the spectrum is absent
+    present: tuple[bool, ...]
+    size: Size  # height and width of the tensors
+    original_size: Size  # height and width of the label spectrum's picture: the pixels in which detections are given
+    targets: Targets
+    id: int | str
+    name: str
+
+
+class PictureError(DatasetError):
+    """A picture of a data set cannot be used.
+
+    A worker process hands an error over as the text of its traceback; only its last sentence is kept.
+    """
+
+    def __init__(self, text: str):
+        super().__init__(text.rpartition(f"{type(self).__name__}: ")[2].strip())
+
+
+class PairDataset(Dataset[Sample]):
+    """The examples of a split, prepared as `conventions` say.
+
+    Args:
+        augment: random changes of training pictures; None prepares for evaluation.
+        seed: of the training run.
+
+    Raises:
+        DatasetError: when objects belong to classes that `conventions.classes` does not have.
+    """
+
+    def __init__(self, annotations: AnnotationSet, conventions: Conventions, augment: Augment | None, seed: int):
+        self.annotations = annotations
+        self.conventions = conventions
+        self.augment = augment
+        self.seed = seed
+        self.slots = class_slots(annotations, conventions)
+
+    def __len__(self) -> int:
+        return len(self.annotations.examples)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        """Example `(epoch, index)`; an index alone is that of epoch 0."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        example = self.annotations.examples[index]
+        try:
+            return self._sample(example, generator(_EXAMPLES, self.seed, epoch, index))
+        except CaffdetError as error:
+            raise PictureError(f"example {example.id}: {error}") from error
+
+    def _sample(self, example: Example, random: np.random.Generator) -> Sample:
+        pair = self._read(example)
+        if self.augment is None:
+            pair = for_evaluation(pair, self.conventions.input.short_side, self.conventions.input.max_side)
+        else:
+            pair = self._without_lost_spectrum(for_training(pair, self.augment, random), self.augment, random)
+        return Sample(
+            pictures=tuple(self._tensor(picture, pair.size) for picture in pair.pictures),
+            present=tuple(picture is not None for picture in pair.pictures),
+            size=pair.size,
+            original_size=(example.height, example.width),
+            targets=Targets(fractions(pair.boxes, pair.size), pair.labels),
+            id=example.id,
+            name=example.name,
+        )
+
+    def _read(self, example: Example) -> Pair:
+        """Pictures in the model's stream order, and the objects that are no crowd regions, inside the picture."""
+        pictures = tuple(self._picture(example, spectrum) for spectrum in self.conventions.spectra)
+        wanted = ~example.objects.crowd
+        labels = self.slots[example.objects.labels[wanted]]
+        return clip(pair_of(pictures, example.objects.boxes[wanted], labels, (example.height, example.width)))
+
+    def _picture(self, example: Example, spectrum: Spectrum) -> NDArray[Any] | None:
+        path = example.rgb if spectrum == "rgb" else example.ir
+        if path is None:
+            return None
+        picture = read_picture(path)
+        if spectrum == self.annotations.label_spectrum:
+            check_size(path, picture, example, self.annotations.source)
+        return to_model_range(picture, spectrum, self.conventions.thermal)
+
+    def _without_lost_spectrum(self, pair: Pair, augment: Augment, random: np.random.Generator) -> Pair:
+        """Modality dropout: a pair may lose one spectrum, never its last."""
+        lost = lost_spectrum(augment.modality_dropout, random)
+        if len(pair.pictures) < 2 or any(picture is None for picture in pair.pictures):
+            return pair
+        kept = zip(self.conventions.spectra, pair.pictures, strict=True)
+        return pair._replace(pictures=tuple(None if spectrum == lost else picture for spectrum, picture in kept))
+
+    def _tensor(self, picture: Tensor | None, size: Size) -> Tensor:
+        if picture is None:
+            return torch.zeros(3, *size)
+        return normalised(picture, self.conventions.input.mean, self.conventions.input.std)
+
+
+def generator(*words: int) -> np.random.Generator:
+    """Random numbers that belong to these numbers alone."""
+    return np.random.default_rng([word % 2**64 for word in words])
+
+
+def class_slots(annotations: AnnotationSet, conventions: Conventions) -> NDArray[np.int64]:
+    """Slot in `conventions.classes` of each category, found by its name; -1 where no object needs one.
+
+    Raises:
+        DatasetError: naming the classes of objects that have no slot.
+    """
+    places = {name: slot for slot, name in enumerate(conventions.classes) if name is not None}
+    slots = np.array([places.get(category.name, -1) for category in annotations.categories], np.int64)
+    used = {int(label) for example in annotations.examples for label in example.objects.labels}
+    unknown = [annotations.categories[label].name for label in sorted(used) if slots[label] < 0]
+    if unknown:
+        raise DatasetError(
+            f"{annotations.source} has objects of {', '.join(map(repr, unknown))}, which the model does not know; "
+            f"it knows {', '.join(map(repr, places)) or 'no class'}. Name the classes in data.classes or convert again"
+        )
+    return slots
+
+
+def check_size(path: Path, picture: NDArray[Any], example: Example, source: Path) -> None:
+    """Boxes are in the pixels of the label spectrum's picture, so that its size must be the annotated one."""
+    height, width = picture.shape[:2]
+    if (height, width) != (example.height, example.width):
+        raise DatasetError(
+            f"picture {path} is {width}x{height}, but {source} says {example.width}x{example.height}; "
+            "its boxes would be in the wrong place. Convert the data set again or correct width and height"
+        )

@@ -1,0 +1,98 @@
+"""Writing our paired COCO form: one record per line, the same bytes for the same annotations."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from caffdet_cli.data.annotations import AnnotationSet, Example
+from caffdet_cli.data.formats.coco import FORMAT_VERSION
+from caffdet_cli.paths import whole_file
+
+_DECIMALS = 6  # of a pixel: hides the rounding of corner - corner
+
+
+def write_coco(
+    annotations: AnnotationSet,
+    path: Path,
+    *,
+    root: Path,
+    made_by: str,
+    root_as: str | None = None,
+    other_sizes: Mapping[int | str, tuple[int, int]] | None = None,
+) -> None:
+    """Write one split, whole or not at all.
+
+    Args:
+        root: folder that all pictures are in; their names are written relative to it.
+        made_by: how the file was made, for `info.caffdet.made_by`.
+        root_as: how `root` is called in the file, relative to the file's folder or absolute; None: the way from there.
+        other_sizes: width and height of the partner by picture id, where it differs from the label spectrum's.
+
+    Raises:
+        ValueError: a picture is not in `root`.
+        DiskFull, OutputError: the file cannot be written.
+    """
+    called = os.path.relpath(root, path.parent) if root_as is None else root_as
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write('{\n"info": ')
+        file.write(_line(_info(annotations, called, made_by)))
+        _list(file, "images", (_image(one, root, other_sizes or {}) for one in annotations.examples))
+        _list(file, "annotations", _records(annotations))
+        _list(file, "categories", (category._asdict() for category in annotations.categories))
+        file.write("\n}\n")
+
+
+def _info(annotations: AnnotationSet, root: str, made_by: str) -> dict[str, Any]:
+    info: dict[str, Any] = {"description": "RGB + infrared pairs in COCO form"}
+    if root not in ("", "."):
+        info["root"] = root
+    about = {"version": FORMAT_VERSION, "label_spectrum": annotations.label_spectrum, "made_by": made_by}
+    return {**info, "caffdet": about}
+
+
+def _image(example: Example, root: Path, other_sizes: Mapping[int | str, tuple[int, int]]) -> dict[str, Any]:
+    record: dict[str, Any] = {"id": example.id, "width": example.width, "height": example.height}
+    if example.id in other_sizes:
+        record["width_other"], record["height_other"] = other_sizes[example.id]
+    return {**record, "file_name": _name(example.rgb, root), "file_name_IR": _name(example.ir, root)}
+
+
+def _name(picture: Path | None, root: Path) -> str | None:
+    return None if picture is None else picture.relative_to(root).as_posix()
+
+
+def _records(annotations: AnnotationSet) -> Iterator[dict[str, Any]]:
+    for example in annotations.examples:
+        objects = example.objects
+        columns = (objects.ids, objects.boxes.tolist(), objects.labels.tolist(), objects.areas.tolist(), objects.crowd)
+        for key, (left, top, right, bottom), label, area, crowd in zip(*columns, strict=True):
+            yield {
+                "id": key,
+                "image_id": example.id,
+                "category_id": annotations.categories[label].id,
+                "bbox": [_number(left), _number(top), _number(right - left), _number(bottom - top)],
+                "area": _number(area),
+                "iscrowd": int(crowd),
+                "segmentation": [],
+            }
+
+
+def _number(value: float) -> int | float:
+    """Whole numbers without a point."""
+    rounded = round(value, _DECIMALS)
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def _list(file: TextIO, key: str, records: Iterable[dict[str, Any]]) -> None:
+    file.write(f',\n"{key}": [')
+    separator = "\n"
+    for record in records:
+        file.write(separator + _line(record))
+        separator = ",\n"
+    file.write("]" if separator == "\n" else "\n]")
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, allow_nan=False)  # ASCII, so that names that are no UTF-8 survive

@@ -1,0 +1,129 @@
+"""The raw layouts that can be converted: which one a folder has, and reading it."""
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from caffdet_cli.data.annotations import AnnotationSet, Example, Objects
+from caffdet_cli.data.formats import flir, llvip, voc_folder
+from caffdet_cli.data.formats.layout import Raw, Request, entries
+from caffdet_cli.errors import DatasetError
+
+Format = Literal["llvip", "flir", "voc"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+class _Layout(NamedTuple):
+    looks_like: Callable[[Path], bool]
+    read: Callable[[Request], Raw]
+    looks: str  # what is looked for, in words
+
+
+_LAYOUTS: dict[str, _Layout] = {  # narrow ones first: LLVIP and FLIR have VOC files too
+    "llvip": _Layout(llvip.looks_like_llvip, llvip.read_llvip, llvip.LOOKS),
+    "flir": _Layout(flir.looks_like_flir, flir.read_flir, flir.LOOKS),
+    "voc": _Layout(voc_folder.looks_like_voc, voc_folder.read_voc_folder, voc_folder.LOOKS),
+}
+
+
+def source_folder(source: Path) -> Path:
+    """The whole path of a folder that is there and holds something.
+
+    Raises:
+        DatasetError: it is missing, a file, empty, or cannot be read.
+    """
+    source = Path(os.path.abspath(source))
+    if not source.exists():
+        raise DatasetError(f"there is no folder {source}")
+    if not source.is_dir():
+        raise DatasetError(f"{source} is a file; the folder of the data set is needed (unpack archives first)")
+    if not entries(source):
+        raise DatasetError(f"the folder {source} is empty")
+    return source
+
+
+def recognise(folder: Path) -> str | None:
+    """The format whose layout a folder has."""
+    return next((name for name, layout in _LAYOUTS.items() if layout.looks_like(folder)), None)
+
+
+def read_raw(format: str, request: Request) -> Raw:
+    """Read the annotations of `request.source`; pictures are not looked at.
+
+    Raises:
+        DatasetError: no such format or not its layout (with the one that fits), or nothing usable.
+    """
+    if format not in _LAYOUTS:
+        near = difflib.get_close_matches(format, FORMATS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise DatasetError(f"there is no format {format!r}{hint} Formats: {', '.join(FORMATS)}")
+    layout = _LAYOUTS[format]
+    if not layout.looks_like(request.source):
+        raise DatasetError(
+            f"{request.source} has not the layout of {format}: looked for {layout.looks}. {_hint(request)}"
+        )
+    raw = layout.read(request)
+    _same_ids(raw)
+    if request.classes is None:
+        return raw
+    return raw._replace(splits={split: _only(one, request) for split, one in raw.splits.items()})
+
+
+def _hint(request: Request) -> str:
+    """What else a folder is, or where the data set may lie."""
+    source = request.source
+    if (source / "dataset.toml").is_file():
+        return f"It is converted already: --dataset {source}"
+    if other := recognise(source):
+        return f"It looks like {other}: caffdet convert {other} {source} -o DIR"
+    inside = {folder: recognise(folder) for folder in sorted(entries(source)) if folder.is_dir()}
+    fitting = [f"caffdet convert {format} {folder} -o DIR" for folder, format in inside.items() if format]
+    if fitting:
+        return f"A folder inside it fits: {fitting[0]}"
+    found = ", ".join(sorted(path.name for path in entries(source))[:5])
+    return f"It holds {found}"
+
+
+def _same_ids(raw: Raw) -> None:
+    """Check that splits agree on what an id means."""
+    seen: dict[int, tuple[str, str]] = {}
+    for split, annotations in raw.splits.items():
+        for key, name in annotations.categories:
+            first, before = seen.setdefault(key, (split, name))
+            if before != name:
+                raise DatasetError(f"category id {key} is {before!r} in {first} and {name!r} in {split}")
+
+
+def _only(annotations: AnnotationSet, request: Request) -> AnnotationSet:
+    """The classes that were asked for, in that order; objects of others are dropped."""
+    wanted = request.classes or ()
+    known = {category.name: label for label, category in enumerate(annotations.categories)}
+    if strange := [name for name in wanted if name not in known]:
+        raise DatasetError(f"{annotations.source} has no class {strange[0]!r}; it has: {', '.join(known)}")
+    labels = np.full(len(known), -1)
+    labels[[known[name] for name in wanted]] = np.arange(len(wanted))
+    examples = tuple(
+        replace(example, objects=_kept(example, labels[example.objects.labels], annotations, request))
+        for example in annotations.examples
+    )
+    return replace(
+        annotations, examples=examples, categories=tuple(annotations.categories[known[name]] for name in wanted)
+    )
+
+
+def _kept(
+    example: Example, labels: "np.ndarray[tuple[int], np.dtype[np.int64]]", annotations: AnnotationSet, request: Request
+) -> Objects:
+    objects, stays = example.objects, labels >= 0
+    for row in np.flatnonzero(~stays).tolist():
+        name = annotations.categories[int(objects.labels[row])].name
+        place = f"{request.place(annotations.source)}: object {objects.ids[row]}"
+        what = f"{name!r} is not one of {', '.join(request.classes or ())}"
+        request.findings.add("unknown class", place, what, "dropped", boxes=1)
+    ids = tuple(key for key, stay in zip(objects.ids, stays.tolist(), strict=True) if stay)
+    return Objects(objects.boxes[stays], labels[stays], objects.areas[stays], objects.crowd[stays], ids)

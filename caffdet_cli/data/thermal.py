@@ -1,0 +1,72 @@
+"""Counts of a picture to the range a model sees. The rule is stored with the weights (`settings.Conventions.thermal`).
+
+- 8-bit pictures, rgb or ir, stay as they are (uint8); they are divided by 255 after the geometry, whatever the rule.
+- Infrared pictures of any other depth are computed in float32 by the rule, and clipped to 0..1:
+  `range`       (count - low) / (high - low), the same for every picture: keeps absolute temperature;
+  `percentile`  low and high are percentiles of the counts of this picture;
+  `per-image`   low and high are the smallest and largest count of this picture.
+  All channels of a picture share low and high. A picture without contrast becomes 0.
+- Visible pictures of other depth: whole numbers are divided by the largest of their type, floating point is taken as
+  0..1 and clipped.
+- One channel is repeated three times. Counts that are not finite become 0 (NaN, -inf) or 1 (inf) and do not count for
+  percentiles.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.settings.data import PercentileRule, PerImageRule, RangeRule, Thermal
+
+
+def to_model_range(picture: NDArray[Any], spectrum: Spectrum, rule: Thermal) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """A picture as `read_picture` returns it, (h, w) or (h, w, 3), as (h, w, 3): uint8, or float32 in 0..1."""
+    if picture.dtype == np.uint8:
+        return three_channels(picture)
+    if spectrum == "ir":
+        return three_channels(by_rule(picture, rule))
+    return three_channels(_visible(picture))
+
+
+def by_rule(counts: NDArray[Any], rule: Thermal) -> NDArray[np.float32]:
+    """Thermal counts of any shape to float32 in 0..1 by `rule`."""
+    values = counts.astype(np.float32)
+    low, high = limits(values, rule)
+    if not low < high:
+        return np.zeros_like(values)
+    scaled = (values - np.float32(low)) / np.float32(high - low)
+    return _clipped(scaled)
+
+
+def limits(counts: NDArray[np.float32], rule: Thermal) -> tuple[float, float]:
+    """The counts that become 0 and 1; equal where a picture has no contrast or no finite count."""
+    if isinstance(rule, RangeRule):
+        return rule.low, rule.high
+    finite = counts[np.isfinite(counts)]
+    if finite.size == 0:
+        return 0.0, 0.0
+    match rule:
+        case PercentileRule():
+            low, high = np.percentile(finite, (rule.low, rule.high))
+        case PerImageRule():
+            low, high = finite.min(), finite.max()
+    return float(low), float(high)
+
+
+def three_channels(picture: NDArray[Any]) -> NDArray[Any]:
+    """(h, w) repeated to (h, w, 3); three channels stay."""
+    return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+
+
+def _visible(picture: NDArray[Any]) -> NDArray[np.float32]:
+    values = picture.astype(np.float32)
+    if np.issubdtype(picture.dtype, np.integer):
+        values /= np.float32(np.iinfo(picture.dtype).max)
+    return _clipped(values)
+
+
+def _clipped(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    finite: NDArray[np.float32] = np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0)
+    return finite.clip(0.0, 1.0)

@@ -1,0 +1,193 @@
+"""Geometry and colour of training and evaluation pictures; what is drawn is drawn once for both spectra.
+
+Boxes follow the pictures. Random numbers come from the generator that is handed in and from nowhere else.
+
+The recipe is that of CAFF-DETR and Lite-DETR (`specs/caff_dino.md` section 8, `specs/lite_dino.md` section 9).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
+
+from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.settings.train import Augment, ModalityDropout
+
+Random = np.random.Generator
+Size = tuple[int, int]  # height, width
+
+
+class Pair(NamedTuple):
+    """One picture, or two of the same moment, and the objects on them."""
+
+    pictures: tuple[Tensor | None, ...]  # (3, h, w) uint8, or float32 in 0..1; in stream order, None where missing
+    boxes: Tensor  # (n, 4) tv_tensors.BoundingBoxes: xyxy, pixels of `size`
+    labels: Tensor  # (n,) int
+
+    @property
+    def size(self) -> Size:
+        """Height and width in which the boxes are. A picture may have another size until the first `resize`."""
+        height, width = self.boxes.canvas_size  # type: ignore[attr-defined]
+        return int(height), int(width)
+
+
+def pair_of(pictures: tuple[NDArray[Any] | None, ...], boxes: NDArray[Any], labels: NDArray[Any], size: Size) -> Pair:
+    """A `Pair` from arrays: pictures (h, w, 3), boxes (n, 4) xyxy in pixels of `size`."""
+    canvas = tv_tensors.BoundingBoxes(
+        torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4), format="XYXY", canvas_size=size
+    )
+    views = tuple(None if picture is None else _view(picture) for picture in pictures)
+    return Pair(views, canvas, torch.as_tensor(labels, dtype=torch.int64))
+
+
+def _view(picture: NDArray[Any]) -> Tensor:
+    view: Tensor = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))))
+    return view
+
+
+# Fixed steps
+
+
+def hflip(pair: Pair) -> Pair:
+    """Left becomes right."""
+    return _each(pair, functional.horizontal_flip)
+
+
+def resize(pair: Pair, size: Size) -> Pair:
+    """Every picture to `size` (bilinear, antialiased), whatever its own size is; boxes with the canvas."""
+
+    def step(value: Tensor) -> Tensor:
+        resized: Tensor = functional.resize(value, list(size), InterpolationMode.BILINEAR, antialias=True)
+        return resized
+
+    return _each(pair, step)
+
+
+def crop(pair: Pair, top: int, left: int, height: int, width: int) -> Pair:
+    """Cut a window out of pictures that have one size; boxes are cut too, those without area are dropped."""
+    return clip(_each(pair, lambda value: functional.crop(value, top, left, height, width)))
+
+
+def clip(pair: Pair) -> Pair:
+    """Boxes are cut at the border of the picture; those without area are dropped."""
+    boxes = functional.clamp_bounding_boxes(pair.boxes).as_subclass(Tensor)
+    keep = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    return pair._replace(boxes=tv_tensors.wrap(boxes[keep], like=pair.boxes), labels=pair.labels[keep])
+
+
+def resize_size(height: int, width: int, short_side: int, max_side: int | None) -> Size:
+    """Height and width after the `detr` resize rule.
+
+    The short side becomes `short_side`; where the long side would pass `max_side` (None: no limit) the short side is
+    round(max_side * short / long) instead. The long side is cut to a whole number. Nothing changes where the short
+    side has its size already.
+    """
+    short, long = min(height, width), max(height, width)
+    if max_side is not None and long / short * short_side > max_side:
+        short_side = round(max_side * short / long)
+    if short == short_side:
+        return height, width
+    other = int(short_side * long / short)
+    return (other, short_side) if width < height else (short_side, other)
+
+
+def _each(pair: Pair, step: Callable[[Tensor], Tensor]) -> Pair:
+    """One geometric step on every picture and on the boxes."""
+    pictures = tuple(None if picture is None else step(picture) for picture in pair.pictures)
+    return pair._replace(pictures=pictures, boxes=step(pair.boxes))
+
+
+# Recipes
+
+
+def for_evaluation(pair: Pair, short_side: int, max_side: int) -> Pair:
+    """Resized by the `detr` rule."""
+    return resize(pair, resize_size(*pair.size, short_side, max_side))
+
+
+def for_training(pair: Pair, augment: Augment, random: Random) -> Pair:
+    """Flip, then resize or resize-crop-resize, then colour, as `Augment` says."""
+    if random.random() < augment.flip:
+        pair = hflip(pair)
+    if random.random() < augment.crop:
+        pair = resize(pair, resize_size(*pair.size, _choice(augment.crop_scales, random), None))
+        pair = crop(pair, *_window(pair.size, augment.crop_range, random))
+    pair = resize(pair, resize_size(*pair.size, _choice(augment.scales, random), augment.max_side))
+    match augment.photometric:
+        case "caff":
+            return pair._replace(pictures=_caff_colour(pair.pictures, random))
+        case "independent":
+            return pair._replace(pictures=_independent_colour(pair.pictures, random))
+        case "none":
+            return pair
+
+
+def lost_spectrum(dropout: ModalityDropout, random: Random) -> Spectrum | None:
+    """Which spectrum a training pair loses; one draw decides."""
+    draw = random.random()
+    if draw < dropout.rgb:
+        return "rgb"
+    return "ir" if draw < dropout.rgb + dropout.ir else None
+
+
+def _choice(values: tuple[int, ...], random: Random) -> int:
+    return values[int(random.integers(len(values)))]
+
+
+def _window(size: Size, sides: tuple[int, int], random: Random) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a window with sides drawn from `sides`, as far as the picture has them."""
+    height, width = (int(random.integers(min(sides[0], side), min(sides[1], side), endpoint=True)) for side in size)
+    top = int(random.integers(0, size[0] - height, endpoint=True))
+    left = int(random.integers(0, size[1] - width, endpoint=True))
+    return top, left, height, width
+
+
+# Colour
+
+
+def _caff_colour(pictures: tuple[Tensor | None, ...], random: Random) -> tuple[Tensor | None, ...]:
+    """One of channel order, brightness and contrast; factors in 1..2 are shared by both spectra."""
+    kind, factor = int(random.integers(3)), float(random.uniform(1, 2))
+    orders = [random.permutation(3).tolist() for _ in pictures]  # Kept as published: an order for each spectrum.
+    if kind == 0:
+        return _map(functional.permute_channels, pictures, orders)
+    step = functional.adjust_brightness if kind == 1 else functional.adjust_contrast
+    return _map(step, pictures, [factor] * len(pictures))
+
+
+def _independent_colour(pictures: tuple[Tensor | None, ...], random: Random) -> tuple[Tensor | None, ...]:
+    """Brightness and contrast times 0.8..1.2, drawn for each spectrum by itself."""
+    brightness, contrast = random.uniform(0.8, 1.2, size=(2, len(pictures))).tolist()
+    pictures = _map(functional.adjust_brightness, pictures, brightness)
+    return _map(functional.adjust_contrast, pictures, contrast)
+
+
+def _map(
+    step: Callable[[Tensor, Any], Tensor], pictures: tuple[Tensor | None, ...], arguments: list[Any]
+) -> tuple[Tensor | None, ...]:
+    """`step` on every picture that is there, with its own argument."""
+    pairs = zip(pictures, arguments, strict=True)
+    return tuple(None if picture is None else step(picture, argument) for picture, argument in pairs)
+
+
+# What the model sees
+
+
+def normalised(picture: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """(3, h, w) uint8, or float32 in 0..1, to float32 with `mean` and `std` (of values in 0..1) taken out."""
+    pixels = functional.to_dtype(picture.as_subclass(Tensor), torch.float32, scale=True)
+    result: Tensor = functional.normalize(pixels, list(mean), list(std))
+    return result
+
+
+def fractions(boxes: Tensor, size: Size) -> Tensor:
+    """(n, 4) xyxy in pixels to cxcywh as fractions of height and width `size`."""
+    height, width = size
+    centred: Tensor = functional.convert_bounding_box_format(boxes, new_format="CXCYWH").as_subclass(Tensor)
+    return centred / torch.tensor([width, height, width, height], dtype=torch.float32)

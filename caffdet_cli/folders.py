@@ -1,0 +1,55 @@
+"""Result folders that appear whole or not at all."""
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from caffdet_cli.errors import OutputError
+from caffdet_cli.paths import fresh_folder, friendly_writes
+
+
+@contextmanager
+def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary folder whose content becomes that of `target` when the block ends well.
+
+    Where `target` exists already, files of the same name are replaced one by one; others stay as they are.
+
+    Raises:
+        OutputError: `target` holds something and `overwrite` was not said, or it cannot be written.
+        DiskFull: there is no room. Either way nothing is left behind.
+    """
+    fresh_folder(target, overwrite)
+    with friendly_writes(target):
+        # Inside a folder that exists: its parent may not be ours to write.
+        place = target if target.is_dir() else target.parent
+        place.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=place, prefix=f".{target.name}.", suffix=".part"))
+        try:
+            part = work / "whole"
+            part.mkdir()
+            yield part
+            _move(part, target, overwrite)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _move(part: Path, target: Path, overwrite: bool) -> None:
+    """Give the finished folder its name, or its files their place in a folder that is there."""
+    if not target.is_dir():
+        try:
+            part.rename(target)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            if not overwrite:  # somebody made it meanwhile
+                raise OutputError(f"{target} exists and is not empty; choose another --output or add --overwrite") from error
+    for source in sorted(part.iterdir()):
+        goal = target / source.name
+        if source.is_dir() and goal.is_dir():
+            _move(source, goal, overwrite)
+        else:
+            source.replace(goal)

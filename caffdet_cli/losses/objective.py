@@ -1,0 +1,27 @@
+"""Detector and criterion in one module: what training calls, and what a data-parallel wrapper wraps."""
+
+from torch import nn
+
+from caffdet_cli.losses.detection import DinoCriterion
+from caffdet_cli.models.denoising import denoising_queries
+from caffdet_cli.models.dino import Dino
+from caffdet_cli.settings.model import Denoising
+from caffdet_cli.values import Batch, Losses, Targets
+
+
+class DinoObjective(nn.Module):
+    """The loss of a batch; with denoising queries while training."""
+
+    def __init__(self, detector: Dino, criterion: DinoCriterion, denoising: Denoising):
+        super().__init__()
+        self.detector = detector
+        self.criterion = criterion
+        self.denoising = denoising
+
+    def forward(self, batch: Batch, targets: list[Targets]) -> Losses:
+        noised = None
+        if self.training:
+            settings, outputs = self.denoising, self.detector.heads.class_head.out_features
+            noised = denoising_queries(targets, outputs, settings.number, settings.label_noise, settings.box_noise)
+        losses: Losses = self.criterion(self.detector(batch, noised), targets, noised)[0]
+        return losses

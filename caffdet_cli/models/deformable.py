@@ -1,0 +1,157 @@
+"""What the deformable detectors share: tokens of all levels, sampling attention, reference points, proposals.
+
+Shapes: B pictures, L levels, S tokens of all levels, Q queries, C channels, M heads, P points.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from caffdet_cli.kernels.msda import msda
+from caffdet_cli.values import Levels, Sizes, Tokens
+
+
+class FlattenLevels(nn.Module):
+    """Levels to tokens, finest first, row-major; adds a learned code of the level to the positions."""
+
+    def __init__(self, levels: int, width: int):
+        super().__init__()
+        self.level_embedding = nn.Parameter(torch.randn(levels, width))
+
+    def forward(self, levels: Levels) -> Tokens:
+        positions = [
+            code.flatten(2).transpose(1, 2) + embedding
+            for code, embedding in zip(levels.positions, self.level_embedding, strict=True)
+        ]
+        return Tokens(
+            features=torch.cat([level.flatten(2).transpose(1, 2) for level in levels.features], dim=1),
+            positions=torch.cat(positions, dim=1),
+            padding=torch.cat([mask.flatten(1) for mask in levels.padding], dim=1),
+            sizes=[(level.shape[2], level.shape[3]) for level in levels.features],
+            valid_ratios=valid_ratios(levels.padding),
+        )
+
+
+class DeformableAttention(nn.Module):
+    """Multi-scale deformable attention with its projections.
+
+    Args:
+        width: C, divisible by `heads`.
+        shared_offsets: the same offsets on all levels, each in units of its own level.
+
+    `query` is unused and frozen. Kept for released weights: Lite-DETR's files carry it without key-aware attention.
+
+    Source: Zhu et al., Deformable DETR, ICLR 2021; models/dino/ops/modules/ms_deform_attn.py of IDEA-Research/Lite-DETR.
+    """
+
+    def __init__(self, width: int, heads: int, levels: int, points: int, shared_offsets: bool = False):
+        super().__init__()
+        self.heads, self.levels, self.points = heads, levels, points
+        self.offset_levels = 1 if shared_offsets else levels
+        self.offsets = nn.Linear(width, heads * self.offset_levels * points * 2)
+        self.weights = nn.Linear(width, heads * levels * points)
+        self.value = nn.Linear(width, width)
+        self.query = nn.Linear(width, width).requires_grad_(False)
+        self.output = nn.Linear(width, width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Points start on rays, one direction per head, at equal weights."""
+        for projection in (self.value, self.query, self.output):
+            nn.init.xavier_uniform_(projection.weight)
+            nn.init.zeros_(projection.bias)
+        for linear in (self.offsets, self.weights):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        angles = torch.arange(self.heads) * (2 * math.pi / self.heads)
+        rays = torch.stack([angles.cos(), angles.sin()], dim=-1)
+        rays = rays / rays.abs().amax(-1, keepdim=True)  # (M, 2)
+        steps = torch.arange(1, self.points + 1)[:, None]  # (P, 1)
+        start = (rays[:, None, None] * steps).expand(-1, self.offset_levels, -1, -1)  # (M, L, P, 2)
+        with torch.no_grad():
+            self.offsets.bias.copy_(start.flatten())
+
+    def forward(self, queries: Tensor, references: Tensor, tokens: Tensor, sizes: Sizes, padding: Tensor) -> Tensor:
+        """Read from the tokens around the references.
+
+        Args:
+            queries: (B, Q, C), with their positions.
+            references: (B, Q, L, 2) points or (B, Q, L, 4) cxcywh boxes, fractions of each padded level.
+            tokens: (B, S, C).
+            padding: (B, S) bool; padded tokens are read as 0.
+
+        Returns:
+            (B, Q, C).
+        """
+        batch, count, _ = queries.shape
+        value = self.value(tokens).masked_fill(padding[..., None], 0).unflatten(-1, (self.heads, -1))
+        offsets = self.offsets(queries).view(batch, count, self.heads, self.offset_levels, self.points, 2)
+        weights = self.weights(queries).view(batch, count, self.heads, self.levels * self.points).softmax(-1)
+        weights = weights.view(batch, count, self.heads, self.levels, self.points)
+        locations = sampling_locations(references, offsets, sizes)
+        output: Tensor = self.output(msda(value, sizes, locations, weights))
+        return output
+
+
+def sampling_locations(references: Tensor, offsets: Tensor, sizes: Sizes) -> Tensor:
+    """Where to sample: offsets are in pixels around a point, or in half box sides (all points together) in a box.
+
+    Args:
+        references: (B, Q, L, 2) or (B, Q, L, 4), fractions.
+        offsets: (B, Q, M, L or 1, P, 2).
+
+    Returns:
+        (B, Q, M, L, P, 2) fractions, x then y.
+    """
+    centres = references[:, :, None, :, None, :2]
+    if references.shape[-1] == 2:
+        shapes = torch.tensor([(width, height) for height, width in sizes], device=offsets.device)
+        return centres + offsets / shapes[:, None, :]
+    return centres + offsets / offsets.shape[-2] * references[:, :, None, :, None, 2:] * 0.5
+
+
+def valid_ratios(padding: list[Tensor]) -> Tensor:
+    """Share of each level's width and height that is picture: L masks (B, H_l, W_l) -> (B, L, 2), width first."""
+    ratios = [
+        torch.stack([(~mask[:, 0, :]).float().mean(1), (~mask[:, :, 0]).float().mean(1)], dim=-1) for mask in padding
+    ]
+    return torch.stack(ratios, dim=1)
+
+
+def token_references(ratios: Tensor, sizes: Sizes) -> Tensor:
+    """The point of each token on every level: (B, L, 2) valid ratios -> (B, S, L, 2) fractions, x then y."""
+    points = []
+    for level, (height, width) in enumerate(sizes):
+        y, x = torch.meshgrid(
+            torch.arange(height, device=ratios.device) + 0.5, torch.arange(width, device=ratios.device) + 0.5, indexing="ij"
+        )
+        scale = ratios[:, level, None] * torch.tensor([width, height], device=ratios.device)  # (B, 1, 2)
+        points.append(torch.stack([x.flatten(), y.flatten()], dim=-1)[None] / scale)
+    return torch.cat(points, dim=1)[:, :, None] * ratios[:, None]
+
+
+def token_anchors(padding: Tensor, sizes: Sizes, base: float = 0.05) -> tuple[Tensor, Tensor]:
+    """A square box around every token, twice as large on each coarser level.
+
+    Args:
+        padding: (B, S) bool.
+        base: side on the finest level, fraction of the picture.
+
+    Returns:
+        (B, S, 4) cxcywh before the sigmoid, infinite on tokens of no use: padding, and boxes with a number outside
+        0.01..0.99; and (B, S) bool, which those are.
+    """
+    boxes = []
+    masks = padding.split([height * width for height, width in sizes], dim=1)
+    for level, ((height, width), mask) in enumerate(zip(sizes, masks, strict=True)):
+        inside = ~mask.view(-1, height, width)
+        valid = torch.stack([inside[:, 0, :].sum(1), inside[:, :, 0].sum(1)], dim=-1)  # (B, 2) width, height
+        y, x = torch.meshgrid(
+            torch.arange(height, device=padding.device) + 0.5, torch.arange(width, device=padding.device) + 0.5, indexing="ij"
+        )
+        centres = torch.stack([x.flatten(), y.flatten()], dim=-1)[None] / valid[:, None]
+        boxes.append(torch.cat([centres, torch.full_like(centres, base * 2.0**level)], dim=-1))
+    anchors = torch.cat(boxes, dim=1)
+    useless = ~((anchors > 0.01) & (anchors < 0.99)).all(-1) | padding
+    return torch.log(anchors / (1 - anchors)).masked_fill(useless[..., None], math.inf), useless

@@ -1,0 +1,75 @@
+"""Where a data set's files are and what they mean."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from caffdet_cli.settings.base import Settings, Spectrum
+
+
+class RangeRule(Settings):
+    """Thermal counts from `low` to `high` become 0..1; what lies outside is clipped."""
+
+    name: Literal["range"] = "range"
+    low: float = 0.0
+    high: float = 65535.0
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> "RangeRule":
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}")
+        return self
+
+
+class PercentileRule(Settings):
+    """Per picture: the counts between two percentiles become 0..1."""
+
+    name: Literal["percentile"] = "percentile"
+    low: Annotated[float, Field(ge=0, lt=100)] = 1.0
+    high: Annotated[float, Field(gt=0, le=100)] = 99.0
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> "PercentileRule":
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}")
+        return self
+
+
+class PerImageRule(Settings):
+    """Per picture: its smallest count becomes 0, its largest 1."""
+
+    name: Literal["per-image"] = "per-image"
+
+
+Thermal = Annotated[RangeRule | PercentileRule | PerImageRule, Field(discriminator="name")]
+
+
+class Split(Settings):
+    """One part of a data set."""
+
+    annotations: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Paired COCO files relative to the root; the first that exists is read."""
+    rgb: str = ""
+    ir: str = ""
+    """Picture folders relative to the root, for published annotation files that name pictures without one."""
+
+
+class Data(Settings):
+    """One data set."""
+
+    name: str = ""
+    root: str = ""
+    """Folder of the files; relative to the TOML that says it. Empty: --data-root or $CAFFDET_DATA/name."""
+    splits: dict[Literal["train", "val", "test"], Split] = {}
+    classes: tuple[str, ...] = ()
+    """Class names in the order of the model's outputs; empty: as the annotation file has them."""
+    label_spectrum: Spectrum = "ir"
+    """The picture in whose pixels the boxes are."""
+    thermal: Thermal = PercentileRule()
+    """How 16-bit infrared pictures become 0..1; stored with the weights. 8-bit ones are divided by 255."""
+    model: str = ""
+    """Model that `caffdet train` takes when none is named."""
+    recipe: str = ""
+    """Recipe that `caffdet train` takes when none is named."""
+    licence: str = ""
+    homepage: str = ""

@@ -1,0 +1,169 @@
+"""What a detector is made of. The defaults are those of the published Lite-DINO (IDEA-Research/Lite-DETR)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from caffdet_cli.settings.base import Settings, Spectrum
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class ResNet(Settings):
+    """Backbone; He et al., CVPR 2016. torchvision's module, stride in the 3x3 convolution."""
+
+    name: Literal["resnet"] = "resnet"
+    depth: Literal[10, 18, 34, 50, 101, 152] = 50
+    levels: Annotated[tuple[Annotated[int, Field(ge=0, le=3)], ...], Field(min_length=1)] = (1, 2, 3)
+    """Stages whose maps are used: 0 has stride 4, 3 has stride 32."""
+    normalisation: Literal["frozen", "batch", "group"] = "frozen"
+    """`frozen`: stored statistics, for pretrained weights. `batch`, `group`: trainable, for training from scratch."""
+    frozen_stages: Annotated[int, Field(ge=0, le=5)] = 2
+    """How many of stem, stage 0, ..., stage 3 are never trained, counted from the picture."""
+
+
+class CaffLite(Settings):
+    """Cross-attention feature fusion, lite form; Helvig et al., CVPRW 2024."""
+
+    name: Literal["caff-lite"] = "caff-lite"
+    stages: Positive = 3
+    reduced: Positive = 64
+    """Channels of the fused map before it is joined with both streams."""
+    bypass_absent: bool = False
+    """Pass the other stream on untouched where a spectrum is absent; published weights were trained on zeros."""
+
+
+class NoFusion(Settings):
+    """One spectrum."""
+
+    name: Literal["none"] = "none"
+
+
+Fusion = Annotated[CaffLite | NoFusion, Field(discriminator="name")]
+
+
+class InterleavedEncoder(Settings):
+    """Lite-DETR's encoder: most layers update coarse levels only; Li et al., CVPR 2023, arXiv:2303.07335."""
+
+    name: Literal["interleaved"] = "interleaved"
+    layers: Positive = 6
+    blocks: Positive = 3
+    """Blocks of layers / blocks layers; the last layer of each updates every token."""
+    high_levels: Positive = 3
+    """How many of the coarsest levels the other layers update."""
+    small_feedforward: bool = True
+    """In a full layer the fine tokens pass through a second, narrow feed-forward network."""
+    heads: Positive = 8
+    points: Positive = 4
+    feedforward: Positive = 2048
+    dropout: Share = 0.0
+
+    @model_validator(mode="after")
+    def _blocks_divide_layers(self) -> "InterleavedEncoder":
+        if self.layers % self.blocks:
+            raise ValueError(f"blocks = {self.blocks} does not divide layers = {self.layers}")
+        return self
+
+
+class Decoder(Settings):
+    """DINO's decoder; Zhang et al., ICLR 2023, arXiv:2203.03605."""
+
+    layers: Positive = 6
+    heads: Positive = 8
+    points: Positive = 4
+    feedforward: Positive = 2048
+    dropout: Share = 0.0
+
+
+class Denoising(Settings):
+    """Contrastive denoising queries of training."""
+
+    number: Annotated[int, Field(ge=0)] = 100
+    """Pairs of positive and negative queries per picture, about; 0 switches denoising off."""
+    label_noise: Share = 0.5
+    box_noise: Weight = 1.0
+
+
+class Costs(Settings):
+    """Weights of the matching cost."""
+
+    classification: Weight = 2.0
+    box: Weight = 5.0
+    giou: Weight = 2.0
+
+
+class LossWeights(Settings):
+    """Weights of the loss terms."""
+
+    classification: Weight = 1.0
+    box: Weight = 5.0
+    giou: Weight = 2.0
+    proposals: Weight = 1.0
+    """Factor on all terms of the encoder's proposals."""
+    focal_alpha: Share = 0.25
+
+
+class Input(Settings):
+    """How a picture becomes a tensor; stored with the weights."""
+
+    short_side: Positive = 800
+    max_side: Positive = 1333
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
+        0.229,
+        0.224,
+        0.225,
+    )
+    """Of pixels scaled to 0..1."""
+
+
+class Dino(Settings):
+    """DINO and Lite-DINO, and with two spectra and a fusion CAFF-Lite-DINO."""
+
+    family: Literal["dino"] = "dino"
+    spectra: Annotated[tuple[Spectrum, ...], Field(min_length=1, max_length=2)] = ("rgb",)
+    """Stream order. Published CAFF weights have the infrared picture first."""
+    outputs: Annotated[int, Field(ge=0)] = 0
+    """Class slots of the head; 0 = as many as the data set has classes."""
+    labels: Literal["names", "category_ids"] = "names"
+    """`names`: slot i is class i of the data set. `category_ids`: slot = category id, as in published files."""
+    backbone: ResNet = ResNet()
+    shared_backbone: bool = True
+    """Both streams through one backbone."""
+    width: Positive = 256
+    levels: Positive = 4
+    fusion: Fusion = NoFusion()
+    encoder: InterleavedEncoder = InterleavedEncoder()
+    decoder: Decoder = Decoder()
+    queries: Positive = 900
+    detections: Positive = 300
+    """Boxes kept per picture."""
+    position_temperature: Annotated[float, Field(gt=0)] = 20.0
+    denoising: Denoising = Denoising()
+    costs: Costs = Costs()
+    loss: LossWeights = LossWeights()
+    input: Input = Input()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Dino":
+        if len(set(self.spectra)) != len(self.spectra):
+            raise ValueError(f"spectra names {self.spectra[0]!r} twice")
+        if (len(self.spectra) == 2) != (self.fusion.name != "none"):
+            raise ValueError(
+                f"spectra = {list(self.spectra)} with fusion.name = {self.fusion.name!r}: two spectra need a fusion, one spectrum has none"
+            )
+        if self.levels < len(self.backbone.levels):
+            raise ValueError(f"levels = {self.levels} is less than the {len(self.backbone.levels)} of backbone.levels")
+        if self.encoder.high_levels > self.levels:
+            raise ValueError(f"encoder.high_levels = {self.encoder.high_levels} is more than levels = {self.levels}")
+        for part, heads in (("encoder", self.encoder.heads), ("decoder", self.decoder.heads)):
+            if self.width % heads:
+                raise ValueError(f"{part}.heads = {heads} does not divide width = {self.width}")
+        if self.width % 32:
+            raise ValueError(f"width = {self.width} is not a multiple of 32 (group normalisation has 32 groups)")
+        return self
+
+
+Model = Dino

@@ -1,0 +1,85 @@
+"""How a detector is trained. The defaults are the published recipe of CAFF-Lite-DINO."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from caffdet_cli.settings.base import Settings
+from caffdet_cli.settings.model import Positive, Share
+
+
+class ModalityDropout(Settings):
+    """Probability that a training pair loses one spectrum."""
+
+    rgb: Share = 0.0
+    ir: Share = 0.0
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> "ModalityDropout":
+        if self.rgb + self.ir > 1:
+            raise ValueError(f"rgb + ir = {self.rgb + self.ir:g} is more than 1")
+        return self
+
+
+class Augment(Settings):
+    """Random changes of training pictures; geometry is shared by both spectra.
+
+    Flip; then either resize the short side to one of `scales`, or (with probability `crop`) resize it to one of
+    `crop_scales`, cut a window with sides drawn from `crop_range`, and resize that to one of `scales`.
+    """
+
+    flip: Share = 0.5
+    scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = tuple(range(480, 801, 32))
+    max_side: Positive = 1333
+    crop: Share = 0.5
+    crop_scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (400, 500, 600)
+    crop_range: tuple[Positive, Positive] = (384, 600)
+    photometric: Literal["none", "caff", "independent"] = "none"
+    """`caff`: one of channel order, brightness, contrast as published for CAFF-DINO. `independent`: mild brightness
+    and contrast changes drawn for each spectrum by itself."""
+    modality_dropout: ModalityDropout = ModalityDropout()
+
+
+class StepSchedule(Settings):
+    """The learning rate is multiplied by `factor` after `drop` epochs."""
+
+    name: Literal["step"] = "step"
+    drop: Positive = 30
+    factor: Share = 0.1
+
+
+class LinearSchedule(Settings):
+    """The learning rate falls linearly to `factor` of itself at the end of training."""
+
+    name: Literal["linear"] = "linear"
+    factor: Share = 0.0
+
+
+Schedule = Annotated[StepSchedule | LinearSchedule, Field(discriminator="name")]
+
+
+class Train(Settings):
+    """One training run."""
+
+    weights: str = ""
+    """What training starts from; empty: random weights."""
+    seed: int = 42
+    epochs: Positive = 36
+    batch: Positive = 2
+    workers: Annotated[int, Field(ge=0)] = 4
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    lr_backbone: Annotated[float, Field(gt=0)] = 1e-5
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip: Annotated[float, Field(ge=0)] = 0.1
+    """Largest norm of the whole gradient; 0: no clipping."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps in which the learning rate rises linearly."""
+    schedule: Schedule = StepSchedule()
+    freeze_backbone: bool = True
+    """Train everything but the backbones, as published for CAFF."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    validate_every: Positive = 1
+    """Epochs between two validations; the last epoch is always validated."""
+    save_every: Annotated[int, Field(ge=0)] = 0
+    """Steps between two saves within an epoch; 0: at the end of each epoch only."""
+    augment: Augment = Augment()
