@@ -9,7 +9,13 @@ Everything the commands do can be called from Python; a name is imported when it
 from typing import Any
 
 _PUBLIC = {  # name -> the module that has it
+    "convert": "caffdet_cli.data.convert",
+    "evaluate": "caffdet_cli.evaluation.detector",
     "load_config": "caffdet_cli.settings.load",
+    "predict": "caffdet_cli.inference.predict",
+    "run_demo": "caffdet_cli.demo",
+    "train": "caffdet_cli.engine.train",
+    "visualize": "caffdet_cli.visualization.show",
 }
 
 __all__ = ["__version__", *_PUBLIC]

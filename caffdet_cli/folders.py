@@ -46,7 +46,7 @@ def _move(part: Path, target: Path, overwrite: bool) -> None:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             if not overwrite:  # somebody made it meanwhile
-                raise OutputError(f"{target} exists and is not empty; choose another --output or add --overwrite") from error
+                raise OutputError(f"{target} was made meanwhile by another process; add --overwrite") from error
     for source in sorted(part.iterdir()):
         goal = target / source.name
         if source.is_dir() and goal.is_dir():

@@ -14,7 +14,7 @@ from typing import TextIO
 
 import typer
 
-from caffdet_cli.commands import config, doctor, evaluate, options
+from caffdet_cli.commands import config, convert, demo, doctor, evaluate, options, predict, train, visualize
 from caffdet_cli.commands.console import clean, wants_rich
 from caffdet_cli.errors import CaffdetError
 
@@ -29,7 +29,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+app.command("demo")(demo.command)
+app.command("convert")(convert.command)
+app.command("train")(train.command)
 app.command("eval")(evaluate.command)
+app.command("predict")(predict.command)
+app.command("visualize")(visualize.command)
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.command)
 

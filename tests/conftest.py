@@ -85,11 +85,20 @@ def write_pairs(root: Path, count: int, seed: int, height: int = 48, width: int 
             rgb[top : top + box[3], left : left + box[2]] = 180 + 20 * slot
             ir[top : top + box[3], left : left + box[2]] = 250 - 20 * slot
             annotations.append(
-                {"id": len(annotations) + 1, "image_id": index, "category_id": slot, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": index,
+                    "category_id": slot,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": 0,
+                }
             )
         cv2.imwrite(str(root / "rgb" / file), rgb)
         cv2.imwrite(str(root / "ir" / file), ir)
-        images.append({"id": index, "width": width, "height": height, "file_name": f"rgb/{file}", "file_name_IR": f"ir/{file}"})
+        images.append(
+            {"id": index, "width": width, "height": height, "file_name": f"rgb/{file}", "file_name_IR": f"ir/{file}"}
+        )
     content = {
         "info": {"caffdet": {"version": 1, "label_spectrum": "ir"}},
         "images": images,

@@ -5,7 +5,7 @@ from caffdet_cli.commands.console import print_json, table
 
 
 def command(json: options.Json = False, debug: options.Debug = False) -> None:
-    """Versions, devices, what is fast, what is missing and the command that brings it."""
+    """What this machine has, what is fast on it, what is missing."""
     from caffdet_cli.doctor import examine
 
     report = examine()

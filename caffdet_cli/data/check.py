@@ -115,9 +115,8 @@ class _Checker:
     def _report(self, problems: list[tuple[str, str, str]], example: Example, lost: bool) -> None:
         """A pair goes on with one picture, and is dropped without any."""
         if lost:
-            kind = (
-                "unreadable picture" if any(kind == "unreadable picture" for kind, _, _ in problems) else "no picture"
-            )
+            unreadable = any(kind == "unreadable picture" for kind, _, _ in problems)
+            kind = "unreadable picture" if unreadable else "no picture"
             what = "; ".join(what for _, _, what in problems)
             self._findings.add(kind, self._place(example), what, "dropped", pictures=1, boxes=len(example.objects))
         else:
@@ -144,9 +143,6 @@ class _Checker:
     def _objects(self, example: Example, width: int, height: int) -> Objects:
         """Boxes cut to the picture; those outside are left out."""
         objects = example.objects
-        if not len(objects):
-            self._findings.add("empty annotation", self._place(example), "no object; a picture like any other", "noted")
-            return objects
         clipped = np.clip(objects.boxes, 0.0, np.array([width, height, width, height], np.float64))
         inside = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
         changed = np.any(clipped != objects.boxes, axis=1)

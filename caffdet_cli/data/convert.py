@@ -18,7 +18,7 @@ from caffdet_cli.data.check import Checked, check
 from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.formats.coco_write import write_coco
 from caffdet_cli.data.formats.layout import SPLITS, Raw, Request, SplitName
-from caffdet_cli.data.raw import Format, read_raw, source_folder
+from caffdet_cli.data.raw import read_raw, source_folder
 from caffdet_cli.errors import DatasetError, Findings, OutputError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.paths import fresh_folder
@@ -41,7 +41,7 @@ class SplitReport:
 class ConvertReport:
     """What was converted: pictures and boxes read = those of the splits + those that findings say were left out."""
 
-    format: Format
+    format: str
     source: Path
     output: Path
     written: bool  # False after a dry run
@@ -53,7 +53,7 @@ class ConvertReport:
 
 
 def convert(
-    format: Format,
+    format: str,
     source: Path,
     output: Path,
     *,
@@ -122,7 +122,7 @@ def _distinct(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _report(
-    format: Format, output: Path, raw: Raw, checked: Mapping[SplitName, Checked], request: Request, *, written: bool
+    format: str, output: Path, raw: Raw, checked: Mapping[SplitName, Checked], request: Request, *, written: bool
 ) -> ConvertReport:
     sets = {split: one.annotations for split, one in checked.items()}
     splits = {
@@ -207,7 +207,7 @@ def _toml(report: ConvertReport) -> str:
     return tomli_w.dumps({"data": {key: value for key, value in table.items() if value != ""}})
 
 
-def _known(format: Format) -> dict[str, str]:
+def _known(format: str) -> dict[str, str]:
     """Licence and home page of a shipped data set."""
     if format == "voc":
         return {}

@@ -1,12 +1,11 @@
-"""The street behind the objects of a demo scene: sky, skyline, ground, lamps, and things that only look like objects."""
+"""The street behind the objects of a demo scene: sky, ground, buildings, trees, lamps, puddles."""
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.random import Generator
 
-from caffdet_cli.data.demo_canvas import DARK, FINE, Bytes, Canvas, Colour, Paint
+from caffdet_cli.data.demo_canvas import DARK, Bytes, Canvas, Colour, Paint, pick
 
 WALLS: tuple[Colour, ...] = ((150, 128, 112), (176, 160, 140), (128, 116, 116), (112, 120, 128), (160, 110, 88))
 LEAVES: tuple[Colour, ...] = ((52, 92, 44), (70, 108, 50), (44, 78, 52))
@@ -48,7 +47,7 @@ def _sky(canvas: Canvas, rng: Generator, night: bool, horizon: int) -> None:
 
 def _ground(canvas: Canvas, rng: Generator, night: bool, horizon: int) -> None:
     """A meadow with a road to the horizon; the road keeps the day's heat into the night."""
-    meadow, road = _pick(rng, MEADOWS), _pick(rng, ASPHALT)
+    meadow, road = pick(rng, MEADOWS), pick(rng, ASPHALT)
     rows = canvas.height - horizon
     canvas.colour[horizon:] = _ramp(_dimmed(meadow, 220), meadow, rows)[:, None]
     canvas.heat[horizon:] = _ramp((62,) if night else (142,), (74,) if night else (156,), rows)
@@ -62,15 +61,17 @@ def _ground(canvas: Canvas, rng: Generator, night: bool, horizon: int) -> None:
     )
     middle = (left + right) // 2
     for start in range(2, 10, 2):  # dashes, longer the nearer
-        near, far = start * start + 14, start * start
-        ends = [(goal + (middle - goal) * part // 100, horizon + rows * part // 100, 1 + part // 20) for part in (far, near)]
-        (x0, y0, w0), (x1, y1, w1) = ends
-        canvas.polygon([(x0 - w0, y0), (x0 + w0, y0), (x1 + w1, y1), (x1 - w1, y1)], Paint((206, 206, 200), None, None))
+        far, near = start * start, start * start + 14  # percent of the way to the lower edge
+        corners = []
+        for part, sides in ((far, (-1, 1)), (near, (1, -1))):
+            x, half = goal + (middle - goal) * part // 100, 1 + part // 20
+            corners += [(x + side * half, horizon + rows * part // 100) for side in sides]
+        canvas.polygon(corners, Paint((206, 206, 200), None, None))
 
 
 def _building(canvas: Canvas, rng: Generator, night: bool, horizon: int) -> None:
     """A wall with rows of windows, some of them lit or warm, and sometimes a warm vent."""
-    wall = _pick(rng, WALLS)
+    wall = pick(rng, WALLS)
     wide, tall = _units(canvas, int(rng.integers(18, 46))), _units(canvas, int(rng.integers(14, 34)))
     left = int(rng.integers(-wide // 2, canvas.width - wide // 2))
     top = max(_units(canvas, 3), horizon - tall)
@@ -84,19 +85,22 @@ def _building(canvas: Canvas, rng: Generator, night: bool, horizon: int) -> None
             canvas.rectangle(x, y, x + pane, y + pane, glass)
     if rng.random() < 0.5:
         x, y = left + wide // 2, top + step
-        canvas.rectangle(x, y, x + _units(canvas, 5), y + _units(canvas, 2), Paint(_dimmed(wall, 200), 150 if night else 190))
+        vent = Paint(_dimmed(wall, 200), 150 if night else 190)
+        canvas.rectangle(x, y, x + _units(canvas, 5), y + _units(canvas, 2), vent)
 
 
 def _tree(canvas: Canvas, rng: Generator, night: bool, horizon: int) -> None:
     """A trunk and three round masses of leaves."""
-    leaves = _pick(rng, LEAVES)
+    leaves = pick(rng, LEAVES)
     x, size = int(rng.integers(0, canvas.width)), int(rng.integers(5, 10))
     foot = horizon + _units(canvas, int(rng.integers(0, 6)))
     warm = 74 if night else 112
-    canvas.rectangle(x - _units(canvas, 1), foot - _units(canvas, 2 * size), x + _units(canvas, 1), foot, Paint((76, 60, 46), warm + 6))
+    half = _units(canvas, 1)
+    canvas.rectangle(x - half, foot - _units(canvas, 2 * size), x + half, foot, Paint((76, 60, 46), warm + 6))
+    radii = (_units(canvas, size), _units(canvas, size * 3 // 4))
     for dx, dy, share in ((-4, 20, 236), (4, 21, 256), (0, 26, 275)):
         centre = (x + _units(canvas, dx * size // 8), foot - _units(canvas, dy * size // 10))
-        canvas.ellipse(centre, (_units(canvas, size), _units(canvas, size * 3 // 4)), Paint(_dimmed(leaves, share), warm))
+        canvas.ellipse(centre, radii, Paint(_dimmed(leaves, share), warm))
 
 
 def _lamp(canvas: Canvas, rng: Generator, night: bool, horizon: int) -> None:
@@ -123,7 +127,7 @@ def _ramp(first: Sequence[int], last: Sequence[int], steps: int) -> Bytes:
     """(steps, values) from `first` to `last`, whole numbers only."""
     share = np.arange(steps)[:, None]
     start, end = np.array(first), np.array(last)
-    return (start + (end - start) * share // max(1, steps - 1)).astype(np.uint8)
+    return np.asarray(start + (end - start) * share // max(1, steps - 1), np.uint8)
 
 
 def _dimmed(colour: Colour, share: int) -> Colour:
@@ -135,7 +139,3 @@ def _dimmed(colour: Colour, share: int) -> Colour:
 def _units(canvas: Canvas, length: int) -> int:
     """Canvas pixels of a length given for a picture 128 pixels high."""
     return length * canvas.height // 128
-
-
-def _pick(rng: Generator, colours: Sequence[Colour]) -> Colour:
-    return colours[int(rng.integers(0, len(colours)))]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 FINE = 3
@@ -48,11 +49,11 @@ class Canvas:
 
     @property
     def height(self) -> int:
-        return self.heat.shape[0]
+        return len(self.heat)
 
     @property
     def width(self) -> int:
-        return self.heat.shape[1]
+        return len(self.heat[0])
 
     def polygon(self, corners: Sequence[tuple[int, int]], paint: Paint, *, part: bool = False) -> None:
         """A filled polygon, canvas pixels; `part` = of the object at hand."""
@@ -98,9 +99,12 @@ class Brush:
 
     def ellipse(self, centre: Point, radii: Point, paint: Paint) -> None:
         """A filled upright ellipse."""
-        self.canvas.ellipse(self._place(*centre), (round(radii[0] * self.unit), round(radii[1] * self.unit)), paint, part=True)
+        across = (round(radii[0] * self.unit), round(radii[1] * self.unit))
+        self.canvas.ellipse(self._place(*centre), across, paint, part=True)
 
-    def rectangle(self, left: float, bottom: float, right: float, top: float, paint: Paint, *, part: bool = True) -> None:
+    def rectangle(
+        self, left: float, bottom: float, right: float, top: float, paint: Paint, *, part: bool = True
+    ) -> None:
         """A filled upright rectangle."""
         self.polygon([(left, bottom), (right, bottom), (right, top), (left, top)], paint, part=part)
 
@@ -113,3 +117,8 @@ class Brush:
 
     def _place(self, x: float, y: float) -> tuple[int, int]:
         return self.x + round(self.facing * x * self.unit), self.y - round(y * self.unit)
+
+
+def pick(rng: Generator, colours: Sequence[Colour]) -> Colour:
+    """One of `colours`."""
+    return colours[int(rng.integers(0, len(colours)))]

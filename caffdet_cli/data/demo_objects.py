@@ -11,16 +11,14 @@ light that shines by itself at night. Which of them an object changes is what ma
                                                   what is around)
 """
 
-from collections.abc import Sequence
-
 from numpy.random import Generator
 
-from caffdet_cli.data.demo_canvas import DARK, Brush, Colour, Paint
+from caffdet_cli.data.demo_canvas import DARK, Brush, Colour, Paint, pick
 
 
 def person(brush: Brush, rng: Generator, night: bool) -> None:
     """Warm against the cool ground of the night; by day clothes are as warm as the ground."""
-    skin, coat, trousers = _pick(rng, SKIN), _pick(rng, CLOTHES), _pick(rng, TROUSERS)
+    skin, coat, trousers = pick(rng, SKIN), pick(rng, CLOTHES), pick(rng, TROUSERS)
     warmth = int(rng.integers(-10, 11))
     head, chest, leg = (Paint(skin, 238), Paint(coat, 208 + warmth), Paint(trousers, 186 + warmth))
     if not night:
@@ -53,7 +51,7 @@ def car(brush: Brush, rng: Generator, night: bool) -> None:
     """Seen from the side. A driving one has lamps and a hot bonnet; a parked one is cold at night, unseen by day."""
     driving = bool(rng.random() < 0.5)
     sheet = 44 if night else (None if not driving else 108)
-    body, glass = Paint(_pick(rng, BODIES), sheet), Paint((58, 72, 84), None if sheet is None else sheet - 22)
+    body, glass = Paint(pick(rng, BODIES), sheet), Paint((58, 72, 84), None if sheet is None else sheet - 22)
     tyre = Paint((26, 26, 28), (196 if night else 222) if driving else sheet)
     engine = body._replace(heat=(226 if night else 244) if driving else sheet)
     brush.polygon([(-1.06, 0.20), (1.06, 0.20), (1.08, 0.44), (1.00, 0.56), (-1.00, 0.60), (-1.07, 0.50)], body)
@@ -85,17 +83,29 @@ def sign(brush: Brush, rng: Generator, night: bool) -> None:
         brush.rectangle(-0.34, 0.41, 0.34, 0.59, white)
     elif kind == 1:  # this way
         brush.rectangle(-0.5, 0, 0.5, 1, plate((16, 84, 200)))
-        brush.polygon([(-0.34, 0.40), (0.06, 0.40), (0.06, 0.24), (0.38, 0.5), (0.06, 0.76), (0.06, 0.60), (-0.34, 0.60)], white)
+        brush.polygon(
+            [(-0.34, 0.40), (0.06, 0.40), (0.06, 0.24), (0.38, 0.5), (0.06, 0.76), (0.06, 0.60), (-0.34, 0.60)], white
+        )
     else:  # priority road
         brush.polygon([(0, 0), (0.5, 0.5), (0, 1), (-0.5, 0.5)], white)
         brush.polygon([(0, 0.12), (0.38, 0.5), (0, 0.88), (-0.38, 0.5)], plate((250, 196, 16)))
 
 
-def _pick(rng: Generator, colours: Sequence[Colour]) -> Colour:
-    return colours[int(rng.integers(0, len(colours)))]
-
-
 SKIN: tuple[Colour, ...] = ((236, 188, 160), (198, 140, 104), (122, 78, 54))
-CLOTHES: tuple[Colour, ...] = ((196, 40, 60), (30, 60, 150), (236, 236, 230), (20, 24, 30), (226, 120, 30), (120, 50, 130))
+CLOTHES: tuple[Colour, ...] = (
+    (196, 40, 60),
+    (30, 60, 150),
+    (236, 236, 230),
+    (20, 24, 30),
+    (226, 120, 30),
+    (120, 50, 130),
+)
 TROUSERS: tuple[Colour, ...] = ((30, 34, 52), (52, 66, 110), (44, 40, 38), (20, 20, 22))
-BODIES: tuple[Colour, ...] = ((184, 26, 34), (228, 230, 232), (28, 58, 128), (34, 36, 40), (160, 166, 172), (206, 150, 40))
+BODIES: tuple[Colour, ...] = (
+    (184, 26, 34),
+    (228, 230, 232),
+    (28, 58, 128),
+    (34, 36, 40),
+    (160, 166, 172),
+    (206, 150, 40),
+)

@@ -76,7 +76,7 @@ def scene(seed: Sequence[int], size: tuple[int, int]) -> Scene:
     horizon = canvas.height * int(rng.integers(30, 43)) // 100
     backdrop(canvas, rng, night, horizon)
     places = sorted(_places(rng, canvas, horizon), key=lambda place: place.claim[3])  # far ones first
-    boxes = [_draw(canvas, place, rng, night) for place in places]
+    boxes = [draw_object(canvas, place, rng, night) for place in places]
     return Scene(
         rgb=_rgb_camera(canvas, rng, night),
         ir=_ir_camera(canvas, rng),
@@ -106,14 +106,14 @@ def _place(rng: Generator, canvas: Canvas, horizon: int) -> Place:
     reach = round(unit * kind.reach) + FINE
     x = int(rng.integers(reach, canvas.width - reach))
     bottom = foot - round(unit * kind.lift)
-    return Place(kind, x, bottom, unit, (x - reach, bottom - unit, x + reach, foot))
+    return Place(kind, x, bottom, unit, (x - reach, bottom - unit - FINE, x + reach, foot + FINE))
 
 
 def _apart(a: Box, b: Box) -> bool:
     return a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
 
 
-def _draw(canvas: Canvas, place: Place, rng: Generator, night: bool) -> Box:
+def draw_object(canvas: Canvas, place: Place, rng: Generator, night: bool) -> Box:
     """Draw the object; return the box around its pixels, picture pixels."""
     canvas.cover[:] = 0
     facing = 1 if rng.random() < 0.5 else -1
@@ -129,14 +129,14 @@ def _rgb_camera(canvas: Canvas, rng: Generator, night: bool) -> Bytes:
     picture = _averaged(canvas.colour).astype(np.int32) * share // 256
     if night:
         light = _averaged(canvas.light)
-        bloom = cv2.blur(cv2.blur(light, _odd(canvas, 9)), _odd(canvas, 9))
+        bloom = np.asarray(cv2.blur(cv2.blur(light, _square(canvas, 9)), _square(canvas, 9)), np.int32)
         picture += light.astype(np.int32) + bloom // 2
     return _with_noise(picture, rng, 4 if night else 5)
 
 
 def _ir_camera(canvas: Canvas, rng: Generator) -> Bytes:
     """(H, W): heat, a little out of focus, each column of the sensor slightly off; noise."""
-    picture = cv2.blur(canvas.heat, (FINE, FINE))
+    picture = np.asarray(cv2.blur(canvas.heat, (FINE, FINE)), np.uint8)
     columns = rng.integers(-2, 3, canvas.width // FINE)
     return _with_noise(_averaged(picture).astype(np.int32) + columns, rng, 5)
 
@@ -147,7 +147,7 @@ def _averaged(canvas: Bytes) -> Bytes:
     return np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _odd(canvas: Canvas, length: int) -> tuple[int, int]:
+def _square(canvas: Canvas, length: int) -> tuple[int, int]:
     """Width and height of a blur given for a picture 128 pixels high."""
     side = length * canvas.height // (128 * FINE) | 1
     return side, side
@@ -156,4 +156,4 @@ def _odd(canvas: Canvas, length: int) -> tuple[int, int]:
 def _with_noise(picture: NDArray[np.int32], rng: Generator, strength: int) -> Bytes:
     """Add the sum of two rolls of -strength/2 .. strength/2."""
     first, second = (rng.integers(0, strength, picture.shape, np.uint8) for _ in range(2))
-    return np.clip(picture + first + second - (strength - 1), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture + first + second - (strength - 1), 0, 255), np.uint8)

@@ -11,8 +11,9 @@ from caffdet_cli.data.demo_scenes import CLASSES, Scene, scene
 from caffdet_cli.data.formats.coco_write import write_coco
 from caffdet_cli.errors import OutputError
 from caffdet_cli.folders import whole_folder
-from caffdet_cli.paths import cache
+from caffdet_cli.paths import cache, data_root
 from caffdet_cli.progress import Progress
+from caffdet_cli.settings.data import Data
 
 VERSION = 1
 """Part of the folder's name in the cache; another one where the same seed gives other pictures."""
@@ -39,6 +40,17 @@ def demo_root(progress: Progress | None = None) -> Path:
                 "set CAFFDET_CACHE to a folder that can be written"
             ) from error
     return folder
+
+
+def place_of(data: Data, said: Path | None = None, progress: Progress | None = None) -> Path | None:
+    """The `root` for `load_split`: what was said, or of the data set `demo` its folder in the cache.
+
+    None where the settings or `$CAFFDET_DATA` say it.
+    """
+    kept = data_root(data.name)
+    if said is not None or data.root or data.name != "demo" or (kept is not None and kept.is_dir()):
+        return said
+    return demo_root(progress)
 
 
 def make_demo(

@@ -5,6 +5,7 @@ only, so that a size is cheap to ask for and a decompression bomb is refused bef
 """
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -91,7 +92,9 @@ def _header_size(file: BinaryIO, path: Path) -> tuple[int, int]:
     start = file.read(16)
     file.seek(0)
     try:
-        width, height, orientation = _tiff_header(start, file) if start[:4] in _TIFF else _other_header(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow warns of is an error below
+            width, height, orientation = _tiff_header(start, file) if start[:4] in _TIFF else _other_header(file)
     except Image.DecompressionBombError as error:
         raise _too_large(path) from error
     except Exception as error:  # Pillow's readers fail in many ways on damaged files
@@ -110,7 +113,8 @@ def _tiff_header(start: bytes, file: BinaryIO) -> tuple[int, int, int]:
 
 def _other_header(file: BinaryIO) -> tuple[int, int, int]:
     with Image.open(file) as picture:
-        return *picture.size, picture.getexif().get(_ORIENTATION, 1)
+        exif = Image.Image.getexif(picture)  # PngImageFile.getexif would decode the picture
+        return *picture.size, exif.get(_ORIENTATION, 1)
 
 
 def _jpeg_ends(data: bytes) -> bool:

@@ -2,10 +2,11 @@
 
 import difflib
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,9 +14,6 @@ from caffdet_cli.data.annotations import AnnotationSet, Example, Objects
 from caffdet_cli.data.formats import flir, llvip, voc_folder
 from caffdet_cli.data.formats.layout import Raw, Request, entries
 from caffdet_cli.errors import DatasetError
-
-Format = Literal["llvip", "flir", "voc"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 class _Layout(NamedTuple):
@@ -47,6 +45,11 @@ def source_folder(source: Path) -> Path:
     return source
 
 
+def described() -> str:
+    """Every format with its layout, one a line."""
+    return "\n".join(f"  {name:<6} {layout.looks}" for name, layout in _LAYOUTS.items())
+
+
 def recognise(folder: Path) -> str | None:
     """The format whose layout a folder has."""
     return next((name for name, layout in _LAYOUTS.items() if layout.looks_like(folder)), None)
@@ -59,14 +62,16 @@ def read_raw(format: str, request: Request) -> Raw:
         DatasetError: no such format or not its layout (with the one that fits), or nothing usable.
     """
     if format not in _LAYOUTS:
-        near = difflib.get_close_matches(format, FORMATS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise DatasetError(f"there is no format {format!r}{hint} Formats: {', '.join(FORMATS)}")
+        near = difflib.get_close_matches(format, _LAYOUTS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; there are:"
+        raise DatasetError(f"there is no format {format!r}{hint}\n{described()}")
     layout = _LAYOUTS[format]
     if not layout.looks_like(request.source):
         raise DatasetError(
             f"{request.source} has not the layout of {format}: looked for {layout.looks}. {_hint(request)}"
         )
+    if (other := recognise(request.source)) != format:
+        request.progress.warn(f"{request.source} is read as {format}, and looks like {other}")
     raw = layout.read(request)
     _same_ids(raw)
     if request.classes is None:
@@ -80,9 +85,9 @@ def _hint(request: Request) -> str:
     if (source / "dataset.toml").is_file():
         return f"It is converted already: --dataset {source}"
     if other := recognise(source):
-        return f"It looks like {other}: caffdet convert {other} {source} -o DIR"
+        return f"It looks like {other}: caffdet convert {other} {shlex.quote(str(source))} -o DIR"
     inside = {folder: recognise(folder) for folder in sorted(entries(source)) if folder.is_dir()}
-    fitting = [f"caffdet convert {format} {folder} -o DIR" for folder, format in inside.items() if format]
+    fitting = [f"caffdet convert {name} {shlex.quote(str(folder))} -o DIR" for folder, name in inside.items() if name]
     if fitting:
         return f"A folder inside it fits: {fitting[0]}"
     found = ", ".join(sorted(path.name for path in entries(source))[:5])

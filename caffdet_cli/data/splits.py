@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.formats.coco import read_coco
-from caffdet_cli.data.formats.layout import entries
+from caffdet_cli.data.formats.layout import SplitName, entries
 from caffdet_cli.data.raw import recognise
 from caffdet_cli.errors import ConfigError, DatasetError
 from caffdet_cli.paths import data_root
@@ -38,7 +39,7 @@ def load_split(
     """
     root = dataset_root(data, root)
     name, path = _choose(data, split, root)
-    about = data.splits[name]  # type: ignore[index]
+    about = data.splits[name]
     findings = FindingLog()
     annotations = read_coco(
         path,
@@ -92,7 +93,7 @@ def class_slots(
     if not names:
         raise DatasetError(f"{annotations.source} has no classes; a model needs one at least")
     slots = range(len(names)) if labels == "names" else [ids[name] for name in names]
-    count = outputs or max(slots) + 1
+    count = outputs or max(0, *slots) + 1
     _fit(labels, slots, count, names, annotations.source)
     by_slot = dict(zip(slots, names, strict=True))
     found = tuple(by_slot.get(slot) for slot in range(count))
@@ -115,20 +116,22 @@ def _fit(labels: str, slots: Sequence[int], count: int, names: Sequence[str], so
     )
 
 
-def _choose(data: Data, split: str | None, root: Path) -> tuple[str, Path]:
+def _choose(data: Data, split: str | None, root: Path) -> tuple[SplitName, Path]:
     """The split to read and its annotation file, the first that exists."""
     have = ", ".join(data.splits) or "none"
     called = f"data set {data.name!r}" if data.name else "the data set"
-    if split is not None and split not in data.splits:
+    choices = ("val", "test") if split is None else (split,)
+    wanted = [name for name in data.splits if name in choices]
+    wanted.sort(key=choices.index)
+    if split is not None and not wanted:
         raise DatasetError(f"{called} has no split {split!r}; it has: {have}")
-    wanted = [split] if split is not None else [name for name in ("val", "test") if name in data.splits]
     if not wanted:
         raise DatasetError(f"{called} has neither val nor test; name a split: {have}")
     for name in wanted:
         for file in data.splits[name].annotations:
             if (root / file).is_file():
                 return name, root / file
-    raise DatasetError(_missing(called, wanted[0], data.splits[wanted[0]], root))  # type: ignore[index]
+    raise DatasetError(_missing(called, wanted[0], data.splits[wanted[0]], root))
 
 
 def _missing(called: str, name: str, split: Split, root: Path) -> str:
@@ -139,8 +142,8 @@ def _missing(called: str, name: str, split: Split, root: Path) -> str:
     format = recognise(root)
     if format is None:
         return f"{looked}; give the right folder with --data-root DIR"
-    there = os.path.normpath(f"{root}-coco")
+    source, there = shlex.quote(str(root)), shlex.quote(f"{os.path.normpath(root)}-coco")
     return (
         f"{looked}. It is a raw {format} data set; convert it: "
-        f"caffdet convert {format} {root} -o {there}, then give --data-root {there}"
+        f"caffdet convert {format} {source} -o {there}, then give --data-root {there}"
     )

@@ -90,7 +90,7 @@ def resize_size(height: int, width: int, short_side: int, max_side: int | None) 
     """
     short, long = min(height, width), max(height, width)
     if max_side is not None and long / short * short_side > max_side:
-        short_side = round(max_side * short / long)
+        short_side = max(1, round(max_side * short / long))
     if short == short_side:
         return height, width
     other = int(short_side * long / short)

@@ -10,4 +10,4 @@ Spectrum = Literal["rgb", "ir"]
 class Settings(BaseModel):
     """Immutable, and a misspelt key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

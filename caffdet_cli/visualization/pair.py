@@ -1,5 +1,6 @@
-"""A pair of pictures side by side, each with the same boxes, and a legend."""
+"""A pair of pictures side by side with the same boxes, and a legend."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -29,6 +30,7 @@ def draw_pair(
     *,
     label_spectrum: Spectrum = "ir",
     size: Size | None = None,
+    spectra: Sequence[Spectrum] = ("rgb", "ir"),
     height: int | None = None,
     legend: bool = True,
 ) -> Picture:
@@ -39,6 +41,7 @@ def draw_pair(
         truth, detections: boxes in pixels of a picture of `size`; they are scaled onto each panel.
         label_spectrum: whose picture gives the size where `size` is not given; its partner's, where it is missing.
         size: height and width of the picture the boxes refer to.
+        spectra: the panels, from left to right.
         height: of the panels; default: that of the larger picture, small pictures enlarged.
         legend: a line that explains colours and lines.
 
@@ -50,11 +53,10 @@ def draw_pair(
     """
     reference = size or _reference(rgb, ir, label_spectrum)
     tall = height or _panel_height(rgb, ir, reference)
-    panels = [
-        _panel(picture, name, tall, reference, truth, detections) for picture, name in ((rgb, "rgb"), (ir, "ir"))
-    ]
+    pictures = {"rgb": rgb, "ir": ir}
+    panels = [_panel(pictures[name], name, tall, reference, truth, detections) for name in spectra]
     gap = np.full((panels[0].shape[0], max(2, tall // 128), 3), INK, np.uint8)
-    pair = np.concatenate([panels[0], gap, panels[1]], axis=1)
+    pair = np.concatenate([part for panel in panels for part in (gap, panel)][1:], axis=1)
     if not legend:
         return pair
     return np.concatenate([pair, _legend(pair.shape[1], look_for(panels[0]).text, truth, detections)], axis=0)
@@ -173,5 +175,3 @@ def _draw_entry(strip: Picture, entry: _Entry, left: int, top: int, size: int) -
     else:
         draw_frame(strip, box, (200, 200, 204) if entry.kind == "detection" else _GREY, entry.kind, max(1, size // 12))
     text.write(strip, entry.words, box[2] + size // 2, top, size, PAPER)
-
-

@@ -28,7 +28,7 @@ def contact_sheet(
     """A grid of pictures, each with its name below.
 
     Args:
-        tiles: one or more pictures (H, W, 3) or (H, W) of any size; each is shrunk to fit into a cell, none is enlarged.
+        tiles: one or more pictures (H, W, 3) or (H, W) of any size; shrunk to fit into a cell, never enlarged.
         captions: one per tile; a long one is shortened.
         columns: default: as many as make the sheet about as wide as high.
         max_side: the sheet is neither wider nor higher, as long as each cell has a pixel.
@@ -47,9 +47,9 @@ def contact_sheet(
     for index, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         row, column = divmod(index, columns)
         left, top = _GAP + column * (cell[0] + _GAP), _GAP + row * (cell[1] + foot + _GAP)
-        _paste(sheet, tile, left, top, cell)
+        left, foot_of_tile = _paste(sheet, tile, left, top, cell)
         words = text.shorten(caption, _CAPTION, cell[0])
-        text.write(sheet, words, left, top + cell[1], _CAPTION, PAPER)
+        text.write(sheet, words, left, foot_of_tile, _CAPTION, PAPER)
     return sheet
 
 
@@ -69,11 +69,12 @@ def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
         part.write_bytes(data.tobytes())
 
 
-def _paste(sheet: Picture, tile: NDArray[np.uint8], left: int, top: int, cell: tuple[int, int]) -> None:
-    """Put a tile into its cell (width, height), in the middle of the width."""
+def _paste(sheet: Picture, tile: NDArray[np.uint8], left: int, top: int, cell: tuple[int, int]) -> tuple[int, int]:
+    """Put a tile into its cell (width, height), in the middle of the width; its lower left corner."""
     height, width = tile.shape[:2]
     share = min(1.0, cell[0] / width, cell[1] / height)
     size = max(1, int(width * share)), max(1, int(height * share))
     small = tile if share == 1.0 else np.asarray(cv2.resize(tile, size, interpolation=cv2.INTER_AREA), np.uint8)
     left += (cell[0] - small.shape[1]) // 2
     sheet[top : top + small.shape[0], left : left + small.shape[1]] = as_rgb(small)
+    return left, top + small.shape[0]

@@ -1,22 +1,26 @@
 """A data set as pictures: every pair with its boxes, and a contact sheet."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from caffdet_cli.data.annotations import AnnotationSet, Example
-from caffdet_cli.data.formats.detections import DetectionArrays
+from caffdet_cli.data.demo_set import place_of
+from caffdet_cli.data.formats.detections import DetectionArrays, read_detections
 from caffdet_cli.data.images import read_picture
+from caffdet_cli.data.splits import load_split
 from caffdet_cli.data.thermal import to_model_range
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.folders import whole_folder
+from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.data import PercentileRule, Thermal
+from caffdet_cli.settings.load import load_config
 from caffdet_cli.visualization.draw import Labelled
 from caffdet_cli.visualization.pair import draw_pair
 from caffdet_cli.visualization.sheet import contact_sheet, save_picture
@@ -26,6 +30,9 @@ _ON_SHEET = 60
 """Pairs on the contact sheet at most."""
 
 _TILE = 320  # pixels, height of a picture on the sheet
+
+
+_RULE = PercentileRule()
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,48 @@ class Drawn:
     examples: int  # in the data set
 
 
+def visualize(
+    dataset: str,
+    output: Path,
+    *,
+    data_root: Path | None = None,
+    split: str | None = None,
+    predictions: Path | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    score: float = 0.3,
+    overrides: Sequence[str] = (),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Drawn:
+    """`visualize_set` of a data set by name, and of a file of detections.
+
+    Args:
+        dataset: a shipped name, a TOML file, or a folder with a `dataset.toml`.
+        data_root: where its files are; None: what its TOML or `$CAFFDET_DATA` says.
+        split: None: val where the data set has one, else test.
+        predictions: COCO result JSON for this split.
+        overrides: `dotted.key=value`.
+
+    Raises:
+        ConfigError, DatasetError, OutputError, DiskFull.
+    """
+    fresh_folder(output, overwrite)
+    data = load_config(dataset=dataset, overrides=overrides).config.data
+    _, annotations = load_split(data, split, place_of(data, data_root, progress), progress)
+    return visualize_set(
+        annotations,
+        output,
+        predictions=None if predictions is None else read_detections(predictions, annotations),
+        limit=limit,
+        seed=seed,
+        score=score,
+        thermal=data.thermal,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
 def visualize_set(
     annotations: AnnotationSet,
     output: Path,
@@ -46,7 +95,7 @@ def visualize_set(
     limit: int | None = None,
     seed: int | None = None,
     score: float = 0.3,
-    thermal: Thermal = PercentileRule(),
+    thermal: Thermal = _RULE,
     sheet: bool = True,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -67,52 +116,49 @@ def visualize_set(
     examples = _chosen(annotations.examples, limit, seed)
     if not examples:
         raise DatasetError(f"{annotations.source} has no pictures to draw")
-    names = [f"{name}.jpg" for name in _unique_names(examples)]
+    names = list(_unique_names(examples))
     classes = [category.name for category in annotations.categories]
+    spectra = _spectra(annotations)
     tiles: list[Picture] = []
     with whole_folder(output, overwrite=overwrite) as part:
         jobs = zip(examples, names, strict=True)
         for example, name in (progress or Progress()).track(jobs, "drawing", total=len(examples)):
             found = None if predictions is None else _best(predictions.get(example.id), classes, score)
-            scene = _Scene.read(example, annotations.label_spectrum, thermal, classes, found)
-            save_picture(scene.draw(), part / name)
+            draw = _drawing(example, spectra, thermal, classes, found)
+            save_picture(draw(), part / f"{name}.jpg")
             if sheet and len(tiles) < _ON_SHEET:
-                tiles.append(scene.draw(height=_TILE))
+                tiles.append(draw(height=_TILE, legend=False))
         if tiles:
-            save_picture(contact_sheet(tiles, [name.removesuffix(".jpg") for name in names[: len(tiles)]]), part / "sheet.jpg")
+            save_picture(contact_sheet(tiles, names[: len(tiles)]), part / "sheet.jpg")
     return Drawn(
         folder=output,
-        pictures=tuple(output / name for name in names),
+        pictures=tuple(output / f"{name}.jpg" for name in names),
         sheet=output / "sheet.jpg" if tiles else None,
         examples=len(annotations.examples),
     )
 
 
-@dataclass(frozen=True)
-class _Scene:
-    """One pair, ready to be drawn at any size."""
+def _drawing(
+    example: Example, spectra: Sequence[Spectrum], thermal: Thermal, classes: Sequence[str], found: Labelled | None
+) -> Callable[..., Picture]:
+    """`draw_pair` of one example, read once; how large is left open."""
+    objects = example.objects
+    return partial(
+        draw_pair,
+        rgb=_shown(example.rgb, "rgb", thermal),
+        ir=_shown(example.ir, "ir", thermal),
+        truth=Labelled(objects.boxes, [classes[label] for label in objects.labels.tolist()]),
+        detections=found,
+        size=(example.height, example.width),
+        spectra=spectra,
+    )
 
-    rgb: Picture | None
-    ir: Picture | None
-    size: tuple[int, int]  # height and width of the picture the boxes refer to
-    truth: Labelled
-    found: Labelled | None
 
-    @classmethod
-    def read(
-        cls, example: Example, label_spectrum: Spectrum, thermal: Thermal, classes: Sequence[str], found: Labelled | None
-    ) -> "_Scene":
-        objects = example.objects
-        return cls(
-            rgb=None if example.rgb is None else _shown(example.rgb, "rgb", thermal),
-            ir=None if example.ir is None else _shown(example.ir, "ir", thermal),
-            size=(example.height, example.width),
-            truth=Labelled(objects.boxes, [classes[label] for label in objects.labels.tolist()]),
-            found=found,
-        )
-
-    def draw(self, height: int | None = None) -> Picture:
-        return draw_pair(self.rgb, self.ir, self.truth, self.found, size=self.size, height=height, legend=height is None)
+def _spectra(annotations: AnnotationSet) -> list[Spectrum]:
+    """The spectra of which the data set has pictures."""
+    has = {"rgb": any(one.rgb for one in annotations.examples), "ir": any(one.ir for one in annotations.examples)}
+    both: tuple[Spectrum, ...] = ("rgb", "ir")
+    return [spectrum for spectrum in both if has[spectrum]] or list(both)
 
 
 def _chosen(examples: Sequence[Example], limit: int | None, seed: int | None) -> list[Example]:
@@ -145,13 +191,9 @@ def _best(found: DetectionArrays | None, classes: Sequence[str], score: float) -
     return Labelled(found.boxes[good], names, found.scores[good].tolist())
 
 
-def _shown(path: Path, spectrum: Spectrum, thermal: Thermal) -> Picture:
+def _shown(path: Path | None, spectrum: Spectrum, thermal: Thermal) -> Picture | None:
     """A picture file as 8-bit RGB."""
+    if path is None:
+        return None
     picture = to_model_range(read_picture(path), spectrum, thermal)
-    return _eight_bits(picture)
-
-
-def _eight_bits(picture: NDArray[np.uint8] | NDArray[np.float32]) -> Picture:
-    if picture.dtype == np.uint8:
-        return np.asarray(picture, np.uint8)
-    return np.round(picture * 255).astype(np.uint8)
+    return np.asarray(picture if picture.dtype == np.uint8 else np.round(picture * 255), np.uint8)

@@ -43,10 +43,15 @@ def compare(name: str, recorded: np.ndarray, ours: np.ndarray, tolerance: dict[s
         return Difference(name, math.inf, math.inf, f"shape {ours.shape}, recorded {recorded.shape}")
     passed, worst = protocol.close(recorded, ours, tolerance or {"atol": 0.0, "rtol_absmax": 0.0})
     allowed = allowed_of(recorded, tolerance) if tolerance else 0.0
-    if worst == 0.0:
-        return Difference(name, 0.0, 0.0)
-    share = worst / allowed if allowed > 0 else math.inf
+    share = share_of(worst, allowed)
     return Difference(name, worst, min(share, 1.0) if passed else share)
+
+
+def share_of(worst: float, allowed: float) -> float:
+    """The largest difference as a share of what is allowed."""
+    if worst == 0.0:
+        return 0.0
+    return worst / allowed if allowed > 0 else math.inf
 
 
 def allowed_of(recorded: np.ndarray, tolerance: dict[str, float]) -> float:
@@ -69,7 +74,7 @@ def match_detections(
     score_limit: float,
     box_limit: float,
 ) -> tuple[float, float]:
-    """Largest difference of scores and of boxes over the detections of one picture; infinite where one has no partner."""
+    """Largest difference of scores and of boxes over one picture's detections; infinite where one has no partner."""
     free = np.ones(len(our_scores), np.bool_)
     worst = [0.0, 0.0]
     for score, label, box in zip(scores, labels, boxes, strict=True):

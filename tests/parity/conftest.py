@@ -20,7 +20,11 @@ LARGE = 150_000_000  # parameters above which a case is slow
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "parity_case" in metafunc.fixturenames:
         folders = sorted(path.parent for path in _root(metafunc.config).glob("*/*/case.json"))
-        cases = [pytest.param(folder, id=f"{folder.parent.name}/{folder.name}", marks=_marks(folder)) for folder in folders]
+        if not folders and metafunc.config.getoption("--parity-root"):
+            raise pytest.UsageError("--parity-root holds no case DIR/<family>/<case>/case.json")
+        cases = [
+            pytest.param(folder, id=f"{folder.parent.name}/{folder.name}", marks=_marks(folder)) for folder in folders
+        ]
         metafunc.parametrize("parity_case", cases, indirect=True)
 
 
@@ -72,4 +76,4 @@ def _measured(stats: dict[str, list[Any]]) -> Iterator[tuple[Any, dict[str, Any]
 
 def _line(report: Any, found: dict[str, Any]) -> str:
     name = report.nodeid.partition("[")[2].rstrip("]")
-    return f"{name:<55} {found['share']:8.2%} {found['name']} ({found['worst']:.3g}), {found['compared']} compared"
+    return f"{name:<55} {found['share']:8.3f} {found['name']} ({found['worst']:.3g}), {found['compared']} compared"

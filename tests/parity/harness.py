@@ -19,9 +19,23 @@ from typing import Any, NoReturn
 import numpy as np
 import protocol
 import pytest
-from comparing import Difference, allowed_of, as_array, batched, compare, match_detections, sentence, summary_of
+from comparing import (
+    Difference,
+    allowed_of,
+    as_array,
+    batched,
+    compare,
+    match_detections,
+    sentence,
+    share_of,
+    summary_of,
+)
 
-STATISTICS = (".stats", "__stats", "/stats")  # suffixes of [mean, population standard deviation, largest absolute value]
+STATISTICS = (
+    ".stats",
+    "__stats",
+    "/stats",
+)  # suffixes of [mean, population standard deviation, largest absolute value]
 LOGGED = ("cardinality_error", "class_error", "loss_xy", "loss_hw")  # figures of a loss case that are not in its total
 CHECKPOINT_FILES = ("case.json", "state_dict.json", "tied_keys.json")  # how a case is made, not what it recorded
 
@@ -110,7 +124,9 @@ class Case:
         if name.startswith(classes.pop("set", ())) and not ordered:
             return "set"
         classes["exact"] = tuple(self.facts["tolerance"].get("exact", ()))
-        found = [(len(prefix), key) for key, prefixes in classes.items() for prefix in prefixes if name.startswith(prefix)]
+        found = [
+            (len(prefix), key) for key, prefixes in classes.items() for prefix in prefixes if name.startswith(prefix)
+        ]
         return max(found)[1] if found else "forward"
 
     def tolerance_of(self, name: str, ordered: bool = False) -> dict[str, float] | None:
@@ -198,15 +214,19 @@ class Case:
         """
         score_limit, box_limit = (self._limit(names[0]), self._limit(names[2]))
         ours = [np.atleast_2d(as_array(scores)), np.atleast_2d(as_array(labels)), batched(as_array(boxes))]
-        theirs = [np.atleast_2d(self.golden[names[0]]), np.atleast_2d(self.golden[names[1]]), batched(self.golden[names[2]])]
+        theirs = [
+            np.atleast_2d(self.golden[names[0]]),
+            np.atleast_2d(self.golden[names[1]]),
+            batched(self.golden[names[2]]),
+        ]
         if ours[0].shape != theirs[0].shape:
             self._add(Difference(names[0], math.inf, math.inf, f"shape {ours[0].shape}, recorded {theirs[0].shape}"))
             return
         found = [match_detections(*picture, score_limit, box_limit) for picture in zip(*theirs, *ours, strict=True)]
         score, box = (max(entry[part] for entry in found) for part in (0, 1))
-        self._add(Difference(names[0], score, score / score_limit))
-        self._add(Difference(names[1], 0.0, 0.0))
-        self._add(Difference(names[2], box, box / box_limit))
+        self._add(Difference(names[0], score, share_of(score, score_limit), "as a set"))
+        self._add(Difference(names[1], 0.0, 0.0, "as a set"))
+        self._add(Difference(names[2], box, share_of(box, box_limit), "as a set"))
 
     def finish(self, exempt: Mapping[str, str] | None = None) -> None:
         """Fail unless every comparison passed and everything recorded was compared, given or is `exempt`.
@@ -278,7 +298,9 @@ class Case:
 
     def _limit(self, name: str) -> float:
         """Largest absolute difference that `name` may have."""
-        return allowed_of(self.golden[name], self._tolerance(self.class_of(name, ordered=True)) or {"atol": 0.0, "rtol_absmax": 0.0})
+        return allowed_of(
+            self.golden[name], self._tolerance(self.class_of(name, ordered=True)) or {"atol": 0.0, "rtol_absmax": 0.0}
+        )
 
     def _first(self, *keys: str, default: Any) -> Any:
         return next((self.facts[key] for key in keys if key in self.facts), default)
@@ -292,7 +314,10 @@ class Case:
     def _check_set(self, name: str, ours: np.ndarray) -> None:
         recorded = self.golden[name]
         if recorded.dtype.kind not in "iu":
-            raise TypeError(f"{name} of {self.name} has no safe order: use check_detections, or force recorded values and say ordered=True")
+            raise TypeError(
+                f"{name} of {self.name} has no safe order: use check_detections, "
+                "or force recorded values and say ordered=True"
+            )
         same = recorded.shape == ours.shape and np.array_equal(np.sort(recorded, -1), np.sort(ours, -1))
         self._add(Difference(name, 0.0 if same else math.inf, 0.0 if same else math.inf, "as a set"))
 
@@ -323,5 +348,3 @@ def _transformed(value: np.ndarray, how: dict[str, Any]) -> np.ndarray:
 
 def _fits(array: np.ndarray, shape: list[int] | None) -> bool:
     return shape is None or array.shape == tuple(shape)
-
-

@@ -34,7 +34,10 @@ def read_frames(
     Raises:
         DatasetError: there are objects, and none can be used.
     """
-    kept = {split: list(_records(split, some, request)) for split, some in without_leaks(frames, request).items()}
+    ordered = {
+        split: sorted(some, key=lambda frame: frame.name) for split, some in without_leaks(frames, request).items()
+    }
+    kept = {split: list(_records(split, some, request)) for split, some in ordered.items()}
     records = [record for some in kept.values() for _, record in some]
     found = sorted({one.name for record in records for one in record.objects if one.name})
     labels = {name: label for label, name in enumerate(_asked(request, found) or classes or found)}
@@ -92,7 +95,7 @@ def _records(split: str, frames: list[Frame], request: Request) -> Iterator[tupl
             continue
         try:
             record = read_voc(frame.annotation)
-        except BrokenXml as error:
+        except (BrokenXml, DatasetError) as error:
             request.findings.add("broken annotation", place, str(error), "dropped", pictures=1)
             continue
         boxes = len(record.objects)
@@ -100,6 +103,8 @@ def _records(split: str, frames: list[Frame], request: Request) -> Iterator[tupl
         if frame.rgb is None and frame.ir is None:
             request.findings.add("no picture", place, "no picture of this name", "dropped", pictures=1, boxes=boxes)
             continue
+        if not record.objects:
+            request.findings.add("empty annotation", place, "no object; a picture like any other", "noted")
         if record.filename and Path(record.filename).stem not in _stems(frame):
             what = f"<filename> is {short(record.filename)}; the XML's own name counts"
             request.findings.add("other file name", place, what, "noted")

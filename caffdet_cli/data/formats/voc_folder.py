@@ -118,5 +118,5 @@ def _through_filenames(frames: Frames, found: dict[str, Frame], request: Request
 def _filename(frame: Frame) -> str:
     try:
         return read_voc(frame.annotation).filename if frame.annotation else ""
-    except BrokenXml:
+    except (BrokenXml, DatasetError):
         return ""

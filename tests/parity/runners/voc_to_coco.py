@@ -1,4 +1,4 @@
-"""caff_dino/voc_to_coco: the conversion in upstream's own way, its result or its last line of error for every folder."""
+"""caff_dino/voc_to_coco: the conversion in upstream's own way: its result or its error for every folder."""
 
 from typing import Any
 

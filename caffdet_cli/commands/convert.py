@@ -1,0 +1,123 @@
+"""`caffdet convert`: a raw data set to paired COCO."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from caffdet_cli.commands import options
+from caffdet_cli.commands.console import print_json, progress, table
+from caffdet_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from caffdet_cli.data.convert import ConvertReport
+    from caffdet_cli.data.findings import FindingLog
+
+
+def command(
+    format: Annotated[
+        str | None, typer.Argument(metavar="FORMAT", help="llvip, flir or voc.", show_default=False)
+    ] = None,
+    source: Annotated[
+        str | None, typer.Argument(metavar="SOURCE", help="The data set's folder.", show_default=False)
+    ] = None,
+    output: options.Output = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Any fault is an error; nothing is written then.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the pictures too.")] = False,
+    classes: Annotated[
+        str | None, typer.Option("--classes", metavar="A,B", help="The only classes to keep, in this order.")
+    ] = None,
+    label_spectrum: Annotated[
+        Literal["rgb", "ir"] | None,
+        typer.Option("--label-spectrum", help="In whose pixels the boxes are. Default: ir where there are both."),
+    ] = None,
+    first_category_id: Annotated[
+        int, typer.Option("--first-category-id", min=0, metavar="N", help="Id of the first class.")
+    ] = 0,
+    overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Turn a raw data set into paired COCO, and check every picture and box of it.
+
+    Writes train.json, val.json, test.json (as many as there are) and dataset.toml; pictures stay where they are.
+    What does not fit is repaired or dropped, and listed.
+    """
+    from pathlib import Path
+
+    from caffdet_cli.data.convert import convert
+    from caffdet_cli.data.findings import FindingLog
+    from caffdet_cli.data.raw import described
+
+    if format is None or source is None or output is None:
+        raise ConfigError(
+            "a format, a source and -o DIR are needed, for example: caffdet convert llvip LLVIP -o data/llvip\n"
+            f"{described()}"
+        )
+    findings = FindingLog()
+    try:
+        report = convert(
+            format,
+            Path(source),
+            Path(output),
+            strict=strict,
+            copy=copy,
+            classes=None if classes is None else classes.split(","),
+            label_spectrum=label_spectrum,
+            first_category_id=first_category_id,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            findings=findings,
+            progress=progress(quiet, verbose),
+        )
+    finally:
+        _show_findings(findings, quiet)
+    if json:
+        print_json(_as_json(report))
+    else:
+        _show(report)
+
+
+def _show_findings(findings: "FindingLog", quiet: bool) -> None:
+    """What was found, on standard error; with --quiet only the faults."""
+    rows = [row for row in findings.rows() if not (quiet and row.action == "noted")]
+    if rows:
+        cells = [(row.kind, row.number, row.action, row.examples[0]) for row in rows]
+        table("findings", ["what", "number", "done", "for example"], cells, to="stderr")
+
+
+def _show(report: "ConvertReport") -> None:
+    word = "pairs" if len(report.spectra) == 2 else "pictures"
+    table("", ["split", word, "boxes"], [(name, split.pictures, split.boxes) for name, split in report.splits.items()])
+    found = report.findings
+    typer.echo(
+        f"{found.pictures} {word} and {found.boxes} boxes read, {found.lost_pictures} and {found.lost_boxes} left out; "
+        f"classes: {', '.join(report.classes)}; boxes in {report.label_spectrum} pixels"
+    )
+    if report.written:
+        typer.echo(f"Written to {report.output}. Next: caffdet visualize --dataset {report.output} -o pictures")
+    else:
+        typer.echo(f"Nothing was written to {report.output} (--dry-run)")
+
+
+def _as_json(report: "ConvertReport") -> dict[str, Any]:
+    found = report.findings
+    return {
+        "schema": 1,
+        "format": report.format,
+        "source": str(report.source),
+        "output": str(report.output),
+        "written": report.written,
+        "classes": list(report.classes),
+        "spectra": list(report.spectra),
+        "label_spectrum": report.label_spectrum,
+        "splits": {name: {"pictures": split.pictures, "boxes": split.boxes} for name, split in report.splits.items()},
+        "read": {"pictures": found.pictures, "boxes": found.boxes},
+        "left_out": {"pictures": found.lost_pictures, "boxes": found.lost_boxes},
+        "findings": [
+            {"kind": row.kind, "number": row.number, "done": row.action, "examples": list(row.examples)}
+            for row in found.rows()
+        ],
+    }

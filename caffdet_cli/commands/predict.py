@@ -1,0 +1,58 @@
+"""`caffdet predict`: looks for objects in pictures and pairs."""
+
+from typing import Annotated
+
+import typer
+
+from caffdet_cli.commands import console, options
+from caffdet_cli.errors import ConfigError
+
+
+def command(
+    weights: options.Weights = None,
+    rgb: Annotated[
+        str | None, typer.Option("--rgb", metavar="PATH", help="Picture, folder, or text file with a path per line.")
+    ] = None,
+    ir: Annotated[
+        str | None, typer.Option("--ir", metavar="PATH", help="The same of the infrared side; paired by name.")
+    ] = None,
+    output: options.Output = None,
+    score: options.Score = 0.3,
+    draw: Annotated[bool, typer.Option("--draw/--no-draw", help="Draw the detections.")] = True,
+    device: options.Device = "auto",
+    precision: options.Precision = None,
+    batch: options.Batch = None,
+    workers: options.Workers = None,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Look for objects in pictures or pairs of pictures."""
+    missing = [word for word, value in (("--weights W", weights), ("-o DIR", output)) if value is None]
+    if missing or weights is None or output is None:
+        raise ConfigError(f"{' and '.join(missing)} missing: caffdet predict --weights W --rgb PATH --ir PATH -o DIR")
+    from caffdet_cli.inference.predict import predict
+
+    done = predict(
+        weights,
+        output,
+        rgb=rgb,
+        ir=ir,
+        score=score,
+        device=device,
+        precision=precision,
+        batch=batch,
+        workers=workers,
+        draw=draw,
+        overwrite=overwrite,
+        progress=console.progress(quiet, verbose),
+    )
+    if json:
+        facts = {"pictures": done.pictures, "detections": done.found, "without_partner": list(done.lonely)}
+        console.print_json({"schema": 1, "output": str(done.folder), **facts})
+        return
+    typer.echo(f"{done.found} objects in {done.pictures} pictures: {done.folder / 'detections.json'}")
+    if draw:
+        typer.echo(f"drawn in {done.folder / 'pictures'}")

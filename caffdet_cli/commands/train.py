@@ -1,0 +1,111 @@
+"""`caffdet train`: trains a detector, or goes on with a run."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caffdet_cli.commands import console, options
+from caffdet_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from caffdet_cli.engine.job import Job
+    from caffdet_cli.engine.train import Trained
+
+
+def command(
+    dataset: options.Dataset = None,
+    model: options.Model = None,
+    weights: options.Weights = None,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with the run in this folder.")
+    ] = None,
+    output: options.Output = None,
+    data_root: options.DataRoot = None,
+    set_: options.Set = None,
+    device: options.Device = "auto",
+    precision: options.Precision = None,
+    batch: options.Batch = None,
+    workers: options.Workers = None,
+    seed: options.Seed = None,
+    overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train a detector on a data set.
+
+    The data set names the model, the recipe and the weights to start from; each can be said otherwise. A run that was
+    stopped goes on with --resume and ends with the same numbers as one that was not.
+    """
+    said = {"precision": precision, "batch": batch, "workers": workers, "seed": seed}
+    overrides = [*(set_ or ()), *(f"train.{key}={value}" for key, value in said.items() if value is not None)]
+    words = {"model": model, "weights": weights, "from_scratch": from_scratch, "output": output, "data_root": data_root}
+    if resume is not None and (clash := [key for key, value in {"dataset": dataset, **words}.items() if value]):
+        raise ConfigError(f"--resume goes on with a run as it was started; leave out --{clash[0].replace('_', '-')}")
+    if resume is None and dataset is None:
+        raise ConfigError(_what_exists())
+    from caffdet_cli.commands.live import make_watch
+
+    if dry_run:
+        from caffdet_cli.engine.job import new_job, resumed_job
+
+        progress = console.progress(quiet, verbose)
+        job = (
+            resumed_job(resume, overrides=overrides, progress=progress)
+            if resume is not None
+            else new_job(str(dataset), overwrite=overwrite, overrides=overrides, progress=progress, **words)  # type: ignore[arg-type]
+        )
+        _show_plan(job)
+        return
+    from caffdet_cli.engine.train import train
+
+    trained = train(
+        dataset,
+        model=model,
+        weights=weights,
+        from_scratch=from_scratch,
+        resume=resume,
+        output=output,
+        data_root=data_root,
+        device=device,
+        overwrite=overwrite,
+        overrides=overrides,
+        watch=make_watch(quiet or json, verbose),
+    )
+    _show(trained, json)
+
+
+def _show_plan(job: "Job") -> None:
+    """What would be done."""
+    settings = job.config.train
+    start = f"the weights {job.weights}" if job.weights else "random weights"
+    typer.echo(f"would train {'+'.join(job.config.model.spectra)} from {start} into {job.folder}:")
+    typer.echo(
+        f"  {len(job.train.examples)} training and {len(job.val.examples)} {job.val_split} pictures, "
+        f"{settings.epochs} epochs of batches of {settings.batch}, {len(job.conventions.classes)} class slots"
+    )
+
+
+def _show(trained: "Trained", json: bool) -> None:
+    """The outcome."""
+    best = trained.folder / "checkpoints" / "best"
+    if json:
+        console.print_json({"schema": 1, "run": str(trained.folder), "epochs": trained.epochs, "AP": trained.best})
+        return
+    if trained.account is not None:
+        console.table("Starting weights", ["part", "tensors", "what became of them"], trained.account.rows(), to="stderr")
+    typer.echo(f"best AP {100 * max(trained.best, 0):.1f} after {trained.epochs} epochs: {best}")
+
+
+def _what_exists() -> str:
+    """What can be trained on, and the next command to type."""
+    from caffdet_cli.settings.load import names
+
+    sets = ", ".join(entry.name for entry in names() if entry.kind == "dataset")
+    return (
+        f"--dataset is missing: nothing says what to train on\n  data sets: {sets}, or your own TOML\n"
+        "  for example: caffdet train --dataset demo"
+    )

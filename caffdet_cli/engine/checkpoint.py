@@ -1,0 +1,128 @@
+"""Saving and continuing a run exactly: weights, optimiser, random generators, and where it was.
+
+`checkpoints/last` holds all of it, `checkpoints/best` weights only. A checkpoint is one folder that gets its name when
+it is whole; the one before is kept under another name until then, so that a kill at any moment leaves one to go on from.
+"""
+
+import pickle
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from caffdet_cli.errors import WeightsError
+from caffdet_cli.paths import friendly_writes
+from caffdet_cli.settings.conventions import Conventions
+from caffdet_cli.settings.model import Model
+from caffdet_cli.weights.store import read_weights, save_weights
+
+_WEIGHTS, _STATE = "model.safetensors", "training.pt"
+
+
+class Position(NamedTuple):
+    """Where a run is: everything that the loop counts."""
+
+    epoch: int  # from 0
+    step: int  # finished steps of this epoch
+    totals: dict[str, float]  # sums of the logged losses over these steps
+    best: float  # AP of the best validation, -1 before the first
+    metrics: int  # bytes of metrics.jsonl that belong to it
+    fingerprint: str  # of the training data
+
+
+class Saved(NamedTuple):
+    """A checkpoint that was read."""
+
+    position: Position
+    weights: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    generators: dict[str, Any]
+
+
+def save_last(
+    folder: Path,
+    detector: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    model: Model,
+    conventions: Conventions,
+) -> None:
+    """Write `checkpoints/last`."""
+
+    def fill(part: Path) -> None:
+        save_weights(part / _WEIGHTS, detector.state_dict(), model, conventions)
+        content = {"position": position._asdict(), "optimizer": optimizer.state_dict(), "generators": generator_states()}
+        torch.save(content, part / _STATE)
+
+    _switch(folder / "checkpoints" / "last", fill)
+
+
+def save_best(folder: Path, detector: torch.nn.Module, model: Model, conventions: Conventions) -> None:
+    """Write `checkpoints/best`."""
+    _switch(
+        folder / "checkpoints" / "best",
+        lambda part: save_weights(part / _WEIGHTS, detector.state_dict(), model, conventions),
+    )
+
+
+def read_last(folder: Path) -> Saved | None:
+    """The checkpoint to go on from; None where the run was stopped before its first.
+
+    Raises:
+        WeightsError: it is there and cannot be read.
+    """
+    last = folder / "checkpoints" / "last"
+    place = last if last.is_dir() else _before(last)
+    if not place.is_dir():
+        return None
+    stored = read_weights(place / _WEIGHTS)
+    try:
+        content = torch.load(place / _STATE, map_location="cpu", weights_only=True)
+        position = Position(**content["position"])
+        return Saved(position, stored.state, content["optimizer"], content["generators"])
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"cannot read {place / _STATE}: it is broken; start the run again") from error
+
+
+def generator_states() -> dict[str, Any]:
+    """The generators that denoising, dropout and drop path draw from."""
+    states: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def restore_generators(states: dict[str, Any]) -> None:
+    """The reverse of `generator_states`."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.device_count() == len(states["cuda"]):
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def _switch(target: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside `target` and let it take the name; the one before has another name in between."""
+    part, before = target.with_name(f".{target.name}.part"), _before(target)
+    with friendly_writes(target):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            fill(part)
+        except RuntimeError as error:  # torch's own writer hides the system's reason
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
+        finally:
+            if sys.exc_info()[0] is not None:
+                shutil.rmtree(part, ignore_errors=True)
+        if target.is_dir():
+            shutil.rmtree(before, ignore_errors=True)
+            target.rename(before)
+        part.rename(target)
+        shutil.rmtree(before, ignore_errors=True)
+
+
+def _before(target: Path) -> Path:
+    return target.with_name(f".{target.name}.before")

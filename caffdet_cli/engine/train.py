@@ -1,0 +1,254 @@
+"""The training loop."""
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
+
+from caffdet_cli.data.batches import EpochSampler, fingerprint, loader, to_device
+from caffdet_cli.data.dataset import PairDataset
+from caffdet_cli.engine.checkpoint import Position, read_last, restore_generators, save_best, save_last
+from caffdet_cli.engine.job import Job, new_job, resumed_job
+from caffdet_cli.engine.optimizer import backbones, make_optimizer, set_learning_rate
+from caffdet_cli.engine.records import Metrics, write_start
+from caffdet_cli.engine.step import optimise
+from caffdet_cli.engine.stopping import StopFlag, stop_flag
+from caffdet_cli.engine.watch import Moment, Watch
+from caffdet_cli.errors import ConfigError, Stopped, WeightsError
+from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
+from caffdet_cli.evaluation.detector import to_categories
+from caffdet_cli.inference.predictor import Predictor, choose_device
+from caffdet_cli.losses.detection import DinoCriterion
+from caffdet_cli.losses.objective import DinoObjective
+from caffdet_cli.models.build import detector as build_detector
+from caffdet_cli.paths import friendly_writes
+from caffdet_cli.values import Losses, Targets
+from caffdet_cli.weights.load import read_stored
+from caffdet_cli.weights.start import Account, start_from_single
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has come to."""
+
+    folder: Path
+    epochs: int
+    best: float  # AP of the best checkpoint, 0..1
+    account: Account | None  # what became of the tensors of the starting weights
+
+
+def train(
+    dataset: str | None = None,
+    *,
+    model: str | None = None,
+    weights: str | None = None,
+    from_scratch: bool = False,
+    resume: str | Path | None = None,
+    output: str | Path | None = None,
+    data_root: str | Path | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    overrides: Sequence[str] = (),
+    watch: Watch | None = None,
+) -> Trained:
+    """Train a detector, or go on with a run.
+
+    Args:
+        dataset: shipped name or TOML file; it names the model and recipe that are used by default.
+        model: shipped name or TOML file.
+        weights: what to start from; None: what the recipe says. `from_scratch`: random weights.
+        resume: run folder to go on with, instead of `dataset`.
+        output: run folder; None: `runs/<model>-<dataset>-<number>`.
+        device: auto, cpu, cuda, cuda:1, mps.
+        overrides: `dotted.key=value`.
+
+    Raises:
+        ConfigError, DatasetError, WeightsError, OutputError: the request is wrong.
+        Diverged: the loss is not finite.
+        Stopped: SIGTERM came; the step was finished and saved. KeyboardInterrupt likewise after Ctrl-C.
+    """
+    watch = watch or Watch()
+    if resume is not None:
+        return run(resumed_job(resume, overrides=overrides, progress=watch.progress), device, watch)
+    if dataset is None:
+        raise ConfigError("--dataset is missing: nothing says what to train on (caffdet config list shows what exists)")
+    job = new_job(
+        dataset,
+        model=model,
+        weights=weights,
+        from_scratch=from_scratch,
+        output=output,
+        data_root=data_root,
+        overwrite=overwrite,
+        overrides=overrides,
+        progress=watch.progress,
+    )
+    return run(job, device, watch)
+
+
+def run(job: Job, device: str = "auto", watch: Watch | None = None) -> Trained:
+    """Run a checked job to its end."""
+    trainer = Trainer(job, device, watch or Watch())
+    with stop_flag() as flag:
+        trainer.run(flag)
+    return Trained(job.folder, job.config.train.epochs, trainer.best, trainer.account)
+
+
+class Trainer:
+    """One run: what it consists of, and the loop over epochs and steps."""
+
+    def __init__(self, job: Job, device: str, watch: Watch):
+        self.job, self.watch, self.settings = job, watch, job.config.train
+        self.accelerator = accelerator(device, self.settings.precision)
+        saved = read_last(job.folder) if job.resume else None
+        set_seed(self.settings.seed)
+        self.detector = build_detector(job.config.model, len(job.conventions.classes))
+        self.account = start(self.detector, job) if saved is None else None
+        self.detector.to(self.accelerator.device)
+        criterion = DinoCriterion(job.config.model.costs, job.config.model.loss)
+        self.objective = DinoObjective(self.detector, criterion, job.config.model.denoising)
+        self.optimizer = make_optimizer(self.detector, self.settings)
+        dataset = PairDataset(job.train, job.conventions, self.settings.augment, self.settings.seed)
+        self.sampler = EpochSampler(len(dataset), self.settings.batch, self.settings.seed, shuffle=True, drop_last=True)
+        self.batches = loader(dataset, self.sampler, self.settings.workers, self.accelerator.device.type == "cuda")
+        self.fingerprint = fingerprint(job.train)
+        self.epoch, self.step, self.best, self.totals = 0, 0, -1.0, dict[str, float]()
+        self.steps = self.sampler.batches
+        with friendly_writes(job.folder):
+            job.folder.mkdir(parents=True, exist_ok=True)
+        if saved is not None:
+            self._restore(saved.position, saved.weights, saved.optimizer, saved.generators)
+        elif not job.resume:
+            write_start(job)
+        self.metrics = Metrics(job.folder, saved.position.metrics if saved else 0)
+
+    def run(self, flag: StopFlag) -> None:
+        """All epochs that are left."""
+        trained = sum(each.numel() for group in self.optimizer.param_groups for each in group["params"])
+        self.watch.started(str(self.job.folder), trained, len(self.job.train.examples), str(self.accelerator.device))
+        try:
+            while self.epoch < self.settings.epochs:
+                self._epoch(flag)
+        finally:
+            self.watch.finished()
+
+    def _epoch(self, flag: StopFlag) -> None:
+        self.objective.train()
+        if self.settings.freeze_backbone:
+            for backbone in backbones(self.detector):
+                backbone.eval()
+        self.sampler.set_epoch(self.epoch, self.step)
+        self.begun, self.first = time.monotonic(), self.step
+        for batch, targets in self.batches:
+            on_device = [Targets(*(part.to(self.accelerator.device) for part in each)) for each in targets]
+            lr = set_learning_rate(self.optimizer, self.settings, self.epoch * self.steps + self.step, self.steps)
+            losses = optimise(
+                self.accelerator,
+                self.objective,
+                self.optimizer,
+                to_device(batch, self.accelerator.device),
+                on_device,
+                self.settings.clip,
+                self.job.folder / "diverged",
+            )
+            self.step += 1
+            self._count(losses, lr)
+            if flag.signal is not None:
+                self._stop(flag.signal)
+            if self.settings.save_every and self.step % self.settings.save_every == 0 and self.step < self.steps:
+                self._save()
+        self._close_epoch()
+
+    def _close_epoch(self) -> None:
+        """Figures, validation and checkpoints at the end of an epoch."""
+        means = {name: total / max(1, self.step) for name, total in sorted(self.totals.items())}
+        self.epoch, self.step, self.totals = self.epoch + 1, 0, {}
+        self.metrics.write("epoch", epoch=self.epoch, **means)
+        report = None
+        if self.epoch % self.settings.validate_every == 0 or self.epoch == self.settings.epochs:
+            report = self.validate()
+            self.metrics.write("validation", epoch=self.epoch, split=self.job.val_split, **report.numbers)
+            if report.ap > self.best:
+                self.best = report.ap
+                save_best(self.job.folder, self.detector, self.job.config.model, self.job.conventions)
+        self._save()
+        self.watch.validated(self.epoch, means.get("loss", 0.0), report)
+
+    def validate(self) -> CocoReport:
+        """AP on the validation split, by the model's own spectra. Draws no random numbers."""
+        job = self.job
+        sizes = {(example.height, example.width) for example in job.val.examples}
+        batch = self.settings.batch if len(sizes) == 1 else 1  # padding changes results of CAFF
+        dataset = PairDataset(job.val, job.conventions, augment=None, seed=0)
+        batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), workers=0)
+        predictor = Predictor(self.detector, job.conventions.spectra, self.accelerator.device, self.settings.precision)
+        found = dict(predictor.run(self.watch.validating().track(batches, "validating", total=len(batches))))
+        return evaluate_coco(job.val, to_categories(found, job.conventions, job.val))
+
+    def _count(self, losses: Losses, lr: float) -> None:
+        """Add a step to the epoch's figures and tell it."""
+        figures = {"loss": float(losses.total), **{name: float(value) for name, value in losses.logged.items()}}
+        for name, value in figures.items():
+            self.totals[name] = self.totals.get(name, 0.0) + value
+        pace = (time.monotonic() - self.begun) / (self.step - self.first)
+        left = (self.settings.epochs - self.epoch) * self.steps - self.step
+        terms = {name: float(losses.terms[name]) for name in ("classification", "box", "giou")}
+        self.watch.stepped(
+            Moment(self.epoch + 1, self.settings.epochs, self.step, self.steps, figures["loss"], lr, pace * left, terms)
+        )
+
+    def _stop(self, number: int) -> None:
+        """Save after a finished step and leave."""
+        self._save()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Stopped(
+            f"stopped after step {self.step} of epoch {self.epoch + 1}, which is saved; "
+            f"go on with: caffdet train --resume {self.job.folder}"
+        )
+
+    def _save(self) -> None:
+        position = Position(self.epoch, self.step, self.totals, self.best, self.metrics.size, self.fingerprint)
+        save_last(
+            self.job.folder, self.detector, self.optimizer, position, self.job.config.model, self.job.conventions
+        )
+
+    def _restore(
+        self, position: Position, weights: dict[str, torch.Tensor], optimizer: dict[str, object], generators: dict[str, object]
+    ) -> None:
+        if position.fingerprint != self.fingerprint:
+            raise WeightsError(
+                f"the training data of {self.job.folder} has changed since its last checkpoint; "
+                "restore the data, or start a run from its weights with --weights"
+            )
+        self.detector.load_state_dict(weights)
+        self.optimizer.load_state_dict(optimizer)
+        restore_generators(generators)
+        self.epoch, self.step, self.totals, self.best = position.epoch, position.step, dict(position.totals), position.best
+
+
+def start(detector: torch.nn.Module, job: Job) -> Account | None:
+    """Fill a new detector from the job's starting weights; None where it starts from random ones."""
+    if job.weights is None:
+        return None
+    stored = read_stored(job.weights)
+    if len(stored.model.spectra) > len(job.config.model.spectra):
+        raise WeightsError(f"{job.weights} is a model of two spectra, this one has one; start from a model of one spectrum")
+    state, account = start_from_single(detector.state_dict(), stored.state, job.config.model)
+    detector.load_state_dict(state)
+    return account
+
+
+def accelerator(device: str, precision: str) -> Accelerator:
+    """accelerate's view of one process and its device."""
+    chosen = choose_device(device)
+    if chosen.type == "cuda" and chosen.index is not None:
+        torch.cuda.set_device(chosen)
+    AcceleratorState._reset_state(reset_partial_state=True)  # it remembers the device and precision of the last run
+    return Accelerator(cpu=chosen.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")

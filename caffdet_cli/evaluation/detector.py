@@ -1,0 +1,144 @@
+"""A detector scored on a data set; a pair model also with each spectrum removed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from caffdet_cli.data.annotations import AnnotationSet
+from caffdet_cli.data.batches import EpochSampler, loader
+from caffdet_cli.data.dataset import PairDataset
+from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
+from caffdet_cli.data.splits import class_slots, load_split
+from caffdet_cli.errors import ConfigError
+from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
+from caffdet_cli.evaluation.report import SpectraReport, write_report
+from caffdet_cli.inference.predictor import Given, Predictor, choose_device, relabelled
+from caffdet_cli.paths import fresh_folder
+from caffdet_cli.progress import Progress
+from caffdet_cli.settings.conventions import Conventions
+from caffdet_cli.settings.data import Data
+from caffdet_cli.settings.load import load_config
+from caffdet_cli.weights.load import Loaded, load_detector
+
+Found = dict[int | str, DetectionArrays]
+
+
+def evaluate(
+    weights: str,
+    dataset: str,
+    *,
+    data_root: str | Path | None = None,
+    split: str | None = None,
+    spectrum: Given | None = None,
+    against: tuple[str, str] | None = None,
+    device: str = "auto",
+    precision: str | None = "fp32",
+    batch: int | None = 1,
+    workers: int | None = 2,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> SpectraReport:
+    """Score a checkpoint.
+
+    Args:
+        weights: run folder, checkpoint or published name.
+        dataset: shipped name or TOML file.
+        split: None: val where the data set has one, else test.
+        spectrum: what a pair model is given; None: both, and each alone.
+        against: checkpoints trained on RGB alone and on IR alone, to be beaten.
+        batch: padding changes results of CAFF; 1, as published, has none.
+        output: folder for `report.json` and `detections-<spectra>.json`.
+
+    Raises:
+        WeightsError, DatasetError, ConfigError, OutputError: what is wrong, and where.
+    """
+    progress = progress or Progress()
+    if output is not None:
+        fresh_folder(Path(output), overwrite)
+    place = choose_device(device)
+    main = load_detector(weights)
+    others = [load_detector(each) for each in against or ()]
+    data = load_config(dataset=dataset, overrides=overrides).config.data
+    root = dataset_place(data, data_root, progress)
+    name, annotations = load_split(data, split, root, progress)
+    if split is None:
+        progress.say(f"scoring on the split {name!r} ({len(annotations.examples)} pictures)")
+    settings = (place, precision or "fp32", batch or 1, 2 if workers is None else workers)
+    reports: dict[str, CocoReport] = {}
+    for given in choices(main.conventions, spectrum):
+        found, conventions = detect(main, annotations, data, given, *settings, progress)
+        reports[given] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
+        if output is not None:
+            write_detections(Path(output) / f"detections-{given}.json", found, conventions.category_ids)
+    rivals = {}
+    for other, words in zip(others, ("rgb", "ir"), strict=False):
+        if other.conventions.spectra != (words,):
+            raise ConfigError(
+                f"--against takes a detector of RGB alone, then one of IR alone; {other.source} is one of {'+'.join(other.conventions.spectra)}"
+            )
+        found, conventions = detect(other, annotations, data, "pair", *settings, progress)
+        rivals[words] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
+    report = SpectraReport(reports, rivals)
+    if output is not None:
+        write_report(report, Path(output) / "report.json")
+    return report
+
+
+def dataset_place(data: Data, data_root: str | Path | None, progress: Progress | None = None) -> Path | None:
+    """The folder said on the command line; of the built-in data set its own, made at first use."""
+    if data_root is not None:
+        return Path(data_root)
+    if data.name == "demo" and not data.root:
+        from caffdet_cli.data.demo_set import demo_root
+
+        return demo_root(progress)
+    return None
+
+
+def choices(conventions: Conventions, spectrum: Given | None) -> list[Given]:
+    """What a detector is to be shown, one after the other.
+
+    Raises:
+        ConfigError: a detector of one spectrum is asked for another.
+    """
+    if len(conventions.spectra) == 1:
+        if spectrum not in (None, conventions.spectra[0]):
+            raise ConfigError(f"--spectrum {spectrum}: this detector was trained on {conventions.spectra[0]} alone")
+        return [conventions.spectra[0]]
+    return [spectrum] if spectrum else ["pair", "rgb", "ir"]
+
+
+def detect(
+    loaded: Loaded,
+    annotations: AnnotationSet,
+    data: Data,
+    given: Given,
+    device: object,
+    precision: str,
+    batch: int,
+    workers: int,
+    progress: Progress,
+) -> tuple[Found, Conventions]:
+    """Detections by picture id, labels as class slots; and the conventions with the class list that was used."""
+    conventions = with_classes(loaded, annotations, data)
+    predictor = Predictor(loaded.detector, conventions.spectra, choose_device(str(device)), precision)
+    dataset = PairDataset(annotations, conventions, augment=None, seed=0)
+    batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), workers)
+    label = f"detecting ({given})" if len(conventions.spectra) > 1 else "detecting"
+    return dict(predictor.run(progress.track(batches, label, total=len(batches)), given)), conventions
+
+
+def with_classes(loaded: Loaded, annotations: AnnotationSet, data: Data) -> Conventions:
+    """The detector's conventions; a published file has no class names, its data set gives them by category id."""
+    if loaded.conventions.classes:
+        return loaded.conventions
+    names, ids = class_slots("category_ids", loaded.model.outputs, annotations, data.classes)
+    changes = {"classes": names, "category_ids": ids, "label_spectrum": annotations.label_spectrum, "thermal": data.thermal}
+    return loaded.conventions.model_copy(update=changes)
+
+
+def to_categories(found: Found, conventions: Conventions, annotations: AnnotationSet) -> Found:
+    """Labels as positions in the annotation file's categories, by class name."""
+    places = {category.name: index for index, category in enumerate(annotations.categories)}
+    return relabelled(found, [-1 if name is None else places.get(name, -1) for name in conventions.classes])

@@ -1,0 +1,98 @@
+"""Detections in pictures or pairs, as a COCO result file and as drawings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from caffdet_cli.data.annotations import AnnotationSet
+from caffdet_cli.data.batches import EpochSampler, loader
+from caffdet_cli.data.dataset import PairDataset
+from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
+from caffdet_cli.errors import ConfigError, WeightsError
+from caffdet_cli.folders import whole_folder
+from caffdet_cli.inference.predictor import Predictor, choose_device, relabelled
+from caffdet_cli.inference.sources import picture_set
+from caffdet_cli.progress import Progress
+from caffdet_cli.visualization.show import visualize_set
+from caffdet_cli.weights.load import load_detector
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was found, and where it is written."""
+
+    folder: Path
+    pictures: int
+    found: int  # detections at or above the score
+    lonely: tuple[str, ...]  # pictures without a partner
+
+
+def predict(
+    weights: str,
+    output: str | Path,
+    *,
+    rgb: str | Path | None = None,
+    ir: str | Path | None = None,
+    score: float = 0.3,
+    device: str = "auto",
+    precision: str | None = "fp32",
+    batch: int | None = 1,
+    workers: int | None = 0,
+    draw: bool = True,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Predicted:
+    """Look for objects.
+
+    Args:
+        weights: run folder, checkpoint or published name.
+        output: folder for `detections.json` (COCO result form, image_id = common name of the pair) and `pictures/`.
+        rgb, ir: a picture, a folder, or a text file with a path per line; paired by name. A pair model also takes
+            pictures of one spectrum alone.
+        score: smallest score that is written and drawn, 0..1.
+
+    Raises:
+        DatasetError, WeightsError, ConfigError, OutputError: what is wrong, and where.
+    """
+    progress = progress or Progress()
+    loaded = load_detector(weights)
+    conventions = loaded.conventions
+    if not conventions.classes:
+        raise WeightsError(f"{loaded.source} does not say what its classes are called; train or evaluate it on a data set")
+    given = {"rgb": rgb, "ir": ir}
+    if not any(given[spectrum] for spectrum in conventions.spectra) and any(given.values()):
+        raise ConfigError(f"this detector looks at {conventions.spectra[0]} pictures; give them with --{conventions.spectra[0]}")
+    used = {spectrum: Path(place) for spectrum, place in given.items() if place and spectrum in conventions.spectra}
+    pictures, lonely = picture_set(used.get("rgb"), used.get("ir"), conventions)
+    if lonely:
+        progress.warn(f"{len(lonely)} of {len(pictures.examples)} pictures have no partner: {', '.join(lonely[:5])}{' ...' if len(lonely) > 5 else ''}")
+    dataset = PairDataset(pictures, conventions, augment=None, seed=0)
+    batches = loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
+    predictor = Predictor(loaded.detector, conventions.spectra, choose_device(device), precision or "fp32")
+    with whole_folder(Path(output), overwrite=overwrite) as folder:
+        found = {
+            identity: _above(each, score)
+            for identity, each in predictor.run(progress.track(batches, "detecting", total=len(batches)))
+        }
+        write_detections(folder / "detections.json", found, conventions.category_ids)
+        if draw:
+            slots = [category.id for category in pictures.categories]
+            shown = relabelled(found, [slots.index(slot) if slot in slots else -1 for slot in range(len(conventions.classes))])
+            visualize_set(
+                pictures, folder / "pictures", predictions=shown, score=score, thermal=conventions.thermal, progress=progress
+            )
+    return Predicted(Path(output), len(pictures.examples), sum(len(each.scores) for each in found.values()), tuple(lonely))
+
+
+def detections_of(weights: str, annotations: AnnotationSet, device: str = "auto") -> dict[int | str, DetectionArrays]:
+    """What a checkpoint finds in a data set; labels are positions in the set's categories."""
+    loaded = load_detector(weights)
+    names, categories = loaded.conventions.classes, [category.name for category in annotations.categories]
+    dataset = PairDataset(annotations, loaded.conventions, augment=None, seed=0)
+    batches = loader(dataset, EpochSampler(len(dataset), 1, seed=0, shuffle=False), workers=0)
+    found = dict(Predictor(loaded.detector, loaded.conventions.spectra, choose_device(device)).run(batches))
+    return relabelled(found, [categories.index(name) if name in categories else -1 for name in names])
+
+
+def _above(found: DetectionArrays, score: float) -> DetectionArrays:
+    kept = found.scores >= score
+    return DetectionArrays(found.boxes[kept], found.labels[kept], found.scores[kept])

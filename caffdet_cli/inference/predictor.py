@@ -1,0 +1,97 @@
+"""A detector ready to look at batches: device, precision, and which spectra it is given."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from typing import Literal
+
+import numpy as np
+import torch
+
+from caffdet_cli.data.batches import Loaded, to_device
+from caffdet_cli.data.formats.detections import DetectionArrays
+from caffdet_cli.errors import ConfigError
+from caffdet_cli.models.dino import Dino
+from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.values import Batch, Detections
+
+Given = Literal["pair", "rgb", "ir"]
+
+
+class Predictor:
+    """Calls a detector on batches, without gradients.
+
+    Args:
+        spectra: the detector's stream order.
+        device: as in `choose_device`.
+        precision: "bf16" computes under autocast.
+    """
+
+    def __init__(self, detector: Dino, spectra: tuple[Spectrum, ...], device: torch.device, precision: str = "fp32"):
+        self.detector = detector.to(device)
+        self.spectra = spectra
+        self.device = device
+        self.precision = precision
+
+    @torch.inference_mode()
+    def __call__(self, batch: Batch, given: Given = "pair") -> list[Detections]:
+        """Detections of every picture of a batch, on the CPU.
+
+        Args:
+            given: which spectra a pair model is shown; the other is as if missing.
+        """
+        self.detector.eval()
+        shown = to_device(only(batch, self.spectra, given), self.device)
+        autocast = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        with autocast:
+            predictions = self.detector(shown)
+        found = self.detector.postprocess(predictions, shown)
+        return [Detections(*(part.cpu() for part in each)) for each in found]
+
+    def run(self, batches: Iterable[Loaded], given: Given = "pair") -> Iterator[tuple[int | str, DetectionArrays]]:
+        """Picture ids and their detections, labels as class slots."""
+        for batch, _ in batches:
+            for identity, found in zip(batch.ids, self(batch, given), strict=True):
+                yield identity, DetectionArrays(found.boxes.numpy(), found.labels.numpy(), found.scores.numpy())
+
+
+def only(batch: Batch, spectra: tuple[Spectrum, ...], given: Given) -> Batch:
+    """The batch with every spectrum but `given` marked absent; a single-spectrum batch stays as it is."""
+    if given == "pair" or len(spectra) == 1:
+        return batch
+    kept = [
+        pictures
+        if spectrum == given
+        else pictures._replace(pixels=torch.zeros_like(pictures.pixels), present=torch.zeros_like(pictures.present))
+        for spectrum, pictures in zip(spectra, batch.spectra, strict=True)
+    ]
+    return batch._replace(spectra=tuple(kept))
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto`: CUDA, else MPS, else the CPU; or a device by name.
+
+    Raises:
+        ConfigError: it does not exist here.
+    """
+    if device == "auto":
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"--device {device}: unknown; use auto, cpu, cuda, cuda:1 or mps") from error
+    found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(chosen.type, 0)
+    if (chosen.index or 0) >= found:
+        raise ConfigError(f"--device {device}: there are {found} of this kind here; `caffdet doctor` shows the devices")
+    return chosen
+
+
+def relabelled(found: Mapping[int | str, DetectionArrays], positions: list[int]) -> dict[int | str, DetectionArrays]:
+    """Class slots to other numbers: `positions[slot]`; detections of a slot with -1 are left out."""
+    table = np.asarray(positions, np.int64)
+    result = {}
+    for identity, each in found.items():
+        labels = table[each.labels]
+        kept = labels >= 0
+        result[identity] = DetectionArrays(each.boxes[kept], labels[kept], each.scores[kept])
+    return result

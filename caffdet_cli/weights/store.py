@@ -1,0 +1,61 @@
+"""Our checkpoint file: safetensors with the model's settings and conventions inside, so that the file alone is enough."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from caffdet_cli.errors import WeightsError
+from caffdet_cli.paths import whole_file
+from caffdet_cli.settings.conventions import Conventions
+from caffdet_cli.settings.model import Model
+
+_KEY = "caffdet"
+_FORMAT = 1
+
+
+class Stored(NamedTuple):
+    """What a checkpoint holds."""
+
+    model: Model
+    conventions: Conventions
+    state: dict[str, Tensor]
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], model: Model, conventions: Conventions) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        state: a detector's `state_dict()`.
+    """
+    facts = {"format": _FORMAT, "model": model.model_dump(mode="json"), "conventions": conventions.model_dump(mode="json")}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with whole_file(path) as part:
+        save_file(tensors, part, metadata={_KEY: json.dumps(facts)})
+
+
+def read_weights(path: Path) -> Stored:
+    """Read a checkpoint of ours.
+
+    Raises:
+        WeightsError: the file is no safetensors file, is truncated, or was not written by caffdet.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = (file.metadata() or {}).get(_KEY)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"cannot read {path}: {error}; it is truncated or no safetensors file") from error
+    if facts is None:
+        raise WeightsError(f"{path} was not written by caffdet: it does not say what model it belongs to")
+    try:
+        known = json.loads(facts)
+        model, conventions = Model.model_validate(known["model"]), Conventions.model_validate(known["conventions"])
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+        raise WeightsError(f"{path}: its settings cannot be read; it was written by another version of caffdet") from error
+    return Stored(model, conventions, state)

@@ -1,0 +1,96 @@
+"""Two pictures side by side."""
+
+import numpy as np
+import pytest
+
+from caffdet_cli.visualization.draw import Labelled, look_for
+from caffdet_cli.visualization.pair import draw_pair, scaled
+from caffdet_cli.visualization.palette import colour_of
+from caffdet_cli.visualization.text import line_height
+
+TRUTH = Labelled(np.array([[100, 100, 200, 300]]), ["person"])
+
+
+def grey(height: int, width: int, level: int = 60) -> np.ndarray:
+    return np.full((height, width), level, np.uint8)
+
+
+def halves(pair: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    return pair[:, :width], pair[:, -width:]
+
+
+def places(picture: np.ndarray, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Limits of a colour: left, top, right, bottom."""
+    rows, columns = np.nonzero((picture == colour).all(axis=2))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def test_both_pictures_carry_the_boxes():
+    pair = draw_pair(np.zeros((400, 500, 3), np.uint8), grey(400, 500), TRUTH, legend=False)
+    rgb, ir = halves(pair, 500)
+    assert places(rgb, colour_of("person")) == places(ir, colour_of("person"))
+    title = line_height(look_for(grey(400, 500)).text)
+    assert pair.shape[0] == 400 + title
+
+
+def test_boxes_are_scaled_onto_a_partner_of_another_size():
+    truth = Labelled(np.array([[50.0, 100.0, 150.0, 200.0]]), [""])
+    large, small = np.zeros((800, 1000, 3), np.uint8), grey(400, 500)
+    pair = draw_pair(large, small, truth, label_spectrum="ir", legend=False)
+    assert pair.shape[1] > 2000  # the small one is shown as high as the large one
+    rgb, ir = halves(pair, 1000)
+    title = pair.shape[0] - 800
+    left, top, right, bottom = places(rgb, colour_of(""))
+    assert places(ir, colour_of("")) == (left, top, right, bottom)
+    assert abs(left - 100) <= 3
+    assert abs(top - title - 200) <= 3
+    assert abs(right - 300) <= 3 + 12  # the last dash may be a white one
+    assert abs(bottom - title - 400) <= 3 + 12
+
+
+def test_boxes_may_belong_to_the_rgb_picture():
+    boxes = Labelled(np.array([[200.0, 200.0, 600.0, 600.0]]), [""])
+    pair = draw_pair(np.zeros((800, 1000, 3), np.uint8), grey(400, 500), boxes, label_spectrum="rgb", legend=False)
+    rgb, ir = halves(pair, 1000)
+    assert places(rgb, colour_of(""))[0] == places(ir, colour_of(""))[0]
+    assert abs(places(rgb, colour_of(""))[0] - 200) <= 3
+
+
+def test_a_missing_picture_is_an_empty_panel_of_the_same_size():
+    there = draw_pair(np.zeros((400, 500, 3), np.uint8), grey(400, 500), TRUTH)
+    lost = draw_pair(np.zeros((400, 500, 3), np.uint8), None, TRUTH)
+    assert lost.shape == there.shape
+    rgb, ir = halves(lost, 500)
+    in_panel = ir[:400]
+    assert not (in_panel == colour_of("person")).all(axis=2).any()
+    assert (in_panel == 255).all(axis=2).any()  # the words
+    np.testing.assert_array_equal(rgb, halves(there, 500)[0])
+
+
+def test_two_missing_pictures_need_a_size():
+    with pytest.raises(ValueError, match="size"):
+        draw_pair(None, None)
+    assert draw_pair(None, None, size=(400, 500), legend=False).shape[1] > 1000
+
+
+def test_small_pictures_are_enlarged_so_that_labels_have_room():
+    assert draw_pair(grey(128, 160), grey(128, 160), legend=False).shape[1] > 2 * 480
+
+
+def test_one_spectrum_may_be_drawn_alone():
+    assert draw_pair(None, grey(400, 500), spectra=["ir"], legend=False).shape[1] == 500
+
+
+def test_the_legend_shows_the_classes_and_grows_by_lines():
+    plain = draw_pair(grey(400, 500), grey(400, 500), TRUTH, legend=False)
+    legend = draw_pair(grey(400, 500), grey(400, 500), TRUTH)[plain.shape[0] :]
+    assert (legend == colour_of("person")).all(axis=2).any()
+    many = Labelled(np.tile([[10, 10, 50, 50]], (80, 1)), [f"class number {number}" for number in range(80)])
+    tall = draw_pair(grey(400, 500), grey(400, 500), many).shape[0] - plain.shape[0]
+    assert legend.shape[0] < tall < 4 * legend.shape[0]  # three lines at most
+
+
+def test_scaling_is_by_each_side():
+    boxes = scaled(Labelled(np.array([[10, 20, 30, 40]]), ["x"]), (100, 200), (200, 100))
+    assert boxes is not None
+    np.testing.assert_allclose(boxes.boxes, [[5, 40, 15, 80]])
