@@ -65,7 +65,9 @@ def run_demo(
     root = demo_root(progress)
     overrides = [] if seed is None else [f"train.seed={seed}"]
     for number, (spectra, model) in enumerate(MODELS.items(), start=1):
-        job = new_job("demo", model=model, output=folder / spectra, data_root=root, overwrite=overwrite, overrides=overrides)
+        job = new_job(
+            "demo", model=model, output=folder / spectra, data_root=root, overwrite=overwrite, overrides=overrides
+        )
         run(job, device, watches(f"{number}/{len(MODELS)} {TITLES[spectra]}"))
     report = evaluate(
         str(folder / "pair"),
@@ -94,9 +96,13 @@ def _draw(folder: Path, root: Path, device: str, overwrite: bool, progress: Prog
     """Ground truth and detections of the first validation pairs."""
     data = load_config(dataset="demo").config.data
     _, annotations = load_split(data, "val", root)
-    few = type(annotations)(annotations.examples[:_DRAWN], annotations.categories, annotations.label_spectrum, annotations.source)
+    few = type(annotations)(
+        annotations.examples[:_DRAWN], annotations.categories, annotations.label_spectrum, annotations.source
+    )
     found = detections_of(str(folder / "pair"), few, device)
-    visualize_set(few, folder / "pictures", predictions=found, thermal=data.thermal, overwrite=overwrite, progress=progress)
+    visualize_set(
+        few, folder / "pictures", predictions=found, thermal=data.thermal, overwrite=overwrite, progress=progress
+    )
 
 
 def _next(parent: Path) -> Path:

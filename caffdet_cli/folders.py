@@ -31,25 +31,30 @@ def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
             part = work / "whole"
             part.mkdir()
             yield part
-            _move(part, target, overwrite)
+            _finish(part, target, work, overwrite)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _move(part: Path, target: Path, overwrite: bool) -> None:
+def _finish(part: Path, target: Path, work: Path, overwrite: bool) -> None:
     """Give the finished folder its name, or its files their place in a folder that is there."""
     if not target.is_dir():
         try:
             part.rename(target)
             return
-        except OSError as error:
+        except OSError as error:  # somebody made it meanwhile
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            if not overwrite:  # somebody made it meanwhile
-                raise OutputError(f"{target} was made meanwhile by another process; add --overwrite") from error
+    if not overwrite and any(path != work for path in target.iterdir()):
+        raise OutputError(f"{target} was made meanwhile by another process; add --overwrite")
+    _move(part, target)
+
+
+def _move(part: Path, target: Path) -> None:
+    """Move the content of `part` into `target`, file by file where a folder is there already."""
     for source in sorted(part.iterdir()):
         goal = target / source.name
         if source.is_dir() and goal.is_dir():
-            _move(source, goal, overwrite)
+            _move(source, goal)
         else:
             source.replace(goal)

@@ -41,7 +41,9 @@ def friendly_writes(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DiskFull(f"no room to write {target}: {error.strerror}; free some space or choose another --output") from error
+            raise DiskFull(
+                f"no room to write {target}: {error.strerror}; free some space or choose another --output"
+            ) from error
         if isinstance(error, (PermissionError, FileExistsError, NotADirectoryError)) or error.errno == errno.EROFS:
             raise OutputError(f"cannot write {target}: {error.strerror}; choose another --output") from error
         raise

@@ -18,7 +18,7 @@ class Pictures(NamedTuple):
     padding: Tensor  # (B, H, W) bool, True outside the picture; an absent picture has its partner's padding
     present: Tensor  # (B,) bool; False where the spectrum is missing, in training by modality dropout
     sizes: Tensor  # (B, 2) int, height and width before padding
-    original_sizes: Tensor  # (B, 2) int, height and width on disk (after EXIF rotation)
+    original_sizes: Tensor  # (B, 2) int, height and width of the label spectrum's picture on disk, for every stream
 
 
 class Batch(NamedTuple):
@@ -52,7 +52,7 @@ class Group(NamedTuple):
     """A run of queries, and the groups they may look at."""
 
     name: str  # "matching", "denoising.3"
-    count: int
+    size: int
     sees: tuple[str, ...]
 
 

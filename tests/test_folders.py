@@ -1,11 +1,19 @@
 """Result folders: whole or not at all."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from caffdet_cli.errors import OutputError
 from caffdet_cli.folders import whole_folder
+
+
+def fill(target: Path, text: str, *, overwrite: bool = False, then: Callable[[], object] = str) -> None:
+    """One file `a` in a whole folder; `then` runs before it is finished."""
+    with whole_folder(target, overwrite=overwrite) as part:
+        (part / "a").write_text(text)
+        then()
 
 
 def names(folder: Path) -> list[str]:
@@ -28,17 +36,18 @@ def test_an_empty_folder_is_filled(tmp_path: Path):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]):
-    with pytest.raises(error), whole_folder(tmp_path / "out") as part:
-        (part / "a").write_text("1")
+    def fail() -> None:
         raise error
+
+    with pytest.raises(error):
+        fill(tmp_path / "out", "1", then=fail)
     assert names(tmp_path) == []
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path):
     (tmp_path / "a").write_text("old")
-    with pytest.raises(RuntimeError), whole_folder(tmp_path, overwrite=True) as part:
-        (part / "a").write_text("new")
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError):
+        fill(tmp_path, "new", overwrite=True, then=lambda: 1 / 0)
     assert names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"
 
@@ -62,10 +71,9 @@ def test_overwriting_replaces_files_of_the_same_name_only(tmp_path: Path):
 
 
 def test_of_two_at_once_the_second_is_told(tmp_path: Path):
-    with pytest.raises(OutputError, match="meanwhile"), whole_folder(tmp_path / "out") as first:
-        (first / "a").write_text("first")
-        with whole_folder(tmp_path / "out") as second:
-            (second / "a").write_text("second")
+    target = tmp_path / "out"
+    with pytest.raises(OutputError, match="meanwhile"):
+        fill(target, "first", then=lambda: fill(target, "second"))
     assert names(tmp_path) == ["out", "out/a"]
     assert (tmp_path / "out" / "a").read_text() == "second"
 

@@ -56,4 +56,6 @@ def _show(figures: "DemoReport") -> None:
     title = f"AP on the validation pairs, in percent ({figures.seconds / 60:.1f} minutes)"
     console.table(title, ["detector", "AP"], [(name, f"{100 * value:.1f}") for name, value in rows])
     gain = 100 * (figures.pair - max(figures.rgb_alone, figures.ir_alone))
-    typer.echo(f"the pair is {abs(gain):.1f} AP {'above' if gain >= 0 else 'below'} the better detector of one spectrum")
+    typer.echo(
+        f"the pair is {abs(gain):.1f} AP {'above' if gain >= 0 else 'below'} the better detector of one spectrum"
+    )

@@ -55,7 +55,9 @@ class LiveWatch(Watch):
         self._epochs: list[tuple[int, float, CocoReport | None]] = []
         self._moment: Moment | None = None
         self._state = "starting"
-        self._live = Live(console=Console(file=sys.stderr), get_renderable=self._draw, refresh_per_second=4, transient=True)
+        self._live = Live(
+            console=Console(file=sys.stderr), get_renderable=self._draw, refresh_per_second=4, transient=True
+        )
 
     def started(self, folder: str, parameters: int, pictures: int, device: str) -> None:
         super().started(folder, parameters, pictures, device)

@@ -96,7 +96,9 @@ def _show(trained: "Trained", json: bool) -> None:
         console.print_json({"schema": 1, "run": str(trained.folder), "epochs": trained.epochs, "AP": trained.best})
         return
     if trained.account is not None:
-        console.table("Starting weights", ["part", "tensors", "what became of them"], trained.account.rows(), to="stderr")
+        console.table(
+            "Starting weights", ["part", "tensors", "what became of them"], trained.account.rows(), to="stderr"
+        )
     typer.echo(f"best AP {100 * max(trained.best, 0):.1f} after {trained.epochs} epochs: {best}")
 
 

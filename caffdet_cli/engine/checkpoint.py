@@ -54,7 +54,11 @@ def save_last(
 
     def fill(part: Path) -> None:
         save_weights(part / _WEIGHTS, detector.state_dict(), model, conventions)
-        content = {"position": position._asdict(), "optimizer": optimizer.state_dict(), "generators": generator_states()}
+        content = {
+            "position": position._asdict(),
+            "optimizer": optimizer.state_dict(),
+            "generators": generator_states(),
+        }
         torch.save(content, part / _STATE)
 
     _switch(folder / "checkpoints" / "last", fill)

@@ -85,7 +85,12 @@ def conventions_of(config: Config, train: AnnotationSet) -> Conventions:
     spectra = model.spectra
     reference = train.label_spectrum if train.label_spectrum in spectra else spectra[0]
     return Conventions(
-        input=model.input, spectra=spectra, label_spectrum=reference, thermal=config.data.thermal, classes=names, category_ids=ids
+        input=model.input,
+        spectra=spectra,
+        label_spectrum=reference,
+        thermal=config.data.thermal,
+        classes=names,
+        category_ids=ids,
     )
 
 

@@ -52,7 +52,11 @@ def _keep(batch: Batch, targets: list[Targets], losses: Losses, replay: Path) ->
         tensors |= {f"targets.{index}.boxes": each.boxes, f"targets.{index}.labels": each.labels}
     with whole_file(replay / "batch.safetensors") as part:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part)
-    facts = {"pictures": batch.names, "ids": batch.ids, "terms": {name: float(term) for name, term in losses.terms.items()}}
+    facts = {
+        "pictures": batch.names,
+        "ids": batch.ids,
+        "terms": {name: float(term) for name, term in losses.terms.items()},
+    }
     write_text(replay / "batch.json", json.dumps(facts, indent=2) + "\n")
     return (
         f"the loss is not finite at pictures {', '.join(batch.names)} (terms {', '.join(bad[:4]) or 'total'}); "

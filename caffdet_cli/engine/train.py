@@ -193,12 +193,15 @@ class Trainer:
 
     def _count(self, losses: Losses, lr: float) -> None:
         """Add a step to the epoch's figures and tell it."""
-        figures = {"loss": float(losses.total), **{name: float(value) for name, value in losses.logged.items()}}
+        figures = {
+            "loss": float(losses.total.detach()),
+            **{name: float(value) for name, value in losses.logged.items()},
+        }
         for name, value in figures.items():
             self.totals[name] = self.totals.get(name, 0.0) + value
         pace = (time.monotonic() - self.begun) / (self.step - self.first)
         left = (self.settings.epochs - self.epoch) * self.steps - self.step
-        terms = {name: float(losses.terms[name]) for name in ("classification", "box", "giou")}
+        terms = {name: float(losses.terms[name].detach()) for name in ("classification", "box", "giou")}
         self.watch.stepped(
             Moment(self.epoch + 1, self.settings.epochs, self.step, self.steps, figures["loss"], lr, pace * left, terms)
         )
@@ -215,12 +218,14 @@ class Trainer:
 
     def _save(self) -> None:
         position = Position(self.epoch, self.step, self.totals, self.best, self.metrics.size, self.fingerprint)
-        save_last(
-            self.job.folder, self.detector, self.optimizer, position, self.job.config.model, self.job.conventions
-        )
+        save_last(self.job.folder, self.detector, self.optimizer, position, self.job.config.model, self.job.conventions)
 
     def _restore(
-        self, position: Position, weights: dict[str, torch.Tensor], optimizer: dict[str, object], generators: dict[str, object]
+        self,
+        position: Position,
+        weights: dict[str, torch.Tensor],
+        optimizer: dict[str, object],
+        generators: dict[str, object],
     ) -> None:
         if position.fingerprint != self.fingerprint:
             raise WeightsError(
@@ -230,7 +235,12 @@ class Trainer:
         self.detector.load_state_dict(weights)
         self.optimizer.load_state_dict(optimizer)
         restore_generators(generators)
-        self.epoch, self.step, self.totals, self.best = position.epoch, position.step, dict(position.totals), position.best
+        self.epoch, self.step, self.totals, self.best = (
+            position.epoch,
+            position.step,
+            dict(position.totals),
+            position.best,
+        )
 
 
 def start(detector: torch.nn.Module, job: Job) -> Account | None:
@@ -239,7 +249,9 @@ def start(detector: torch.nn.Module, job: Job) -> Account | None:
         return None
     stored = read_stored(job.weights)
     if len(stored.model.spectra) > len(job.config.model.spectra):
-        raise WeightsError(f"{job.weights} is a model of two spectra, this one has one; start from a model of one spectrum")
+        raise WeightsError(
+            f"{job.weights} is a model of two spectra, this one has one; start from a model of one spectrum"
+        )
     state, account = start_from_single(detector.state_dict(), stored.state, job.config.model)
     detector.load_state_dict(state)
     return account

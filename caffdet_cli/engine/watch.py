@@ -27,7 +27,9 @@ class Watch:
 
     def started(self, folder: str, parameters: int, pictures: int, device: str) -> None:
         """Before the first step."""
-        self.progress.say(f"training {parameters / 1e6:.1f} M parameters on {pictures} pictures ({device}); run folder {folder}")
+        self.progress.say(
+            f"training {parameters / 1e6:.1f} M parameters on {pictures} pictures ({device}); run folder {folder}"
+        )
 
     def stepped(self, moment: Moment) -> None:
         """After every step."""

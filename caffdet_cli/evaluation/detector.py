@@ -134,7 +134,12 @@ def with_classes(loaded: Loaded, annotations: AnnotationSet, data: Data) -> Conv
     if loaded.conventions.classes:
         return loaded.conventions
     names, ids = class_slots("category_ids", loaded.model.outputs, annotations, data.classes)
-    changes = {"classes": names, "category_ids": ids, "label_spectrum": annotations.label_spectrum, "thermal": data.thermal}
+    changes = {
+        "classes": names,
+        "category_ids": ids,
+        "label_spectrum": annotations.label_spectrum,
+        "thermal": data.thermal,
+    }
     return loaded.conventions.model_copy(update=changes)
 
 

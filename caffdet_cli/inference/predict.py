@@ -57,14 +57,20 @@ def predict(
     loaded = load_detector(weights)
     conventions = loaded.conventions
     if not conventions.classes:
-        raise WeightsError(f"{loaded.source} does not say what its classes are called; train or evaluate it on a data set")
+        raise WeightsError(
+            f"{loaded.source} does not say what its classes are called; train or evaluate it on a data set"
+        )
     given = {"rgb": rgb, "ir": ir}
     if not any(given[spectrum] for spectrum in conventions.spectra) and any(given.values()):
-        raise ConfigError(f"this detector looks at {conventions.spectra[0]} pictures; give them with --{conventions.spectra[0]}")
+        raise ConfigError(
+            f"this detector looks at {conventions.spectra[0]} pictures; give them with --{conventions.spectra[0]}"
+        )
     used = {spectrum: Path(place) for spectrum, place in given.items() if place and spectrum in conventions.spectra}
     pictures, lonely = picture_set(used.get("rgb"), used.get("ir"), conventions)
     if lonely:
-        progress.warn(f"{len(lonely)} of {len(pictures.examples)} pictures have no partner: {', '.join(lonely[:5])}{' ...' if len(lonely) > 5 else ''}")
+        progress.warn(
+            f"{len(lonely)} of {len(pictures.examples)} pictures have no partner: {', '.join(lonely[:5])}{' ...' if len(lonely) > 5 else ''}"
+        )
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
     predictor = Predictor(loaded.detector, conventions.spectra, choose_device(device), precision or "fp32")
@@ -76,11 +82,20 @@ def predict(
         write_detections(folder / "detections.json", found, conventions.category_ids)
         if draw:
             slots = [category.id for category in pictures.categories]
-            shown = relabelled(found, [slots.index(slot) if slot in slots else -1 for slot in range(len(conventions.classes))])
-            visualize_set(
-                pictures, folder / "pictures", predictions=shown, score=score, thermal=conventions.thermal, progress=progress
+            shown = relabelled(
+                found, [slots.index(slot) if slot in slots else -1 for slot in range(len(conventions.classes))]
             )
-    return Predicted(Path(output), len(pictures.examples), sum(len(each.scores) for each in found.values()), tuple(lonely))
+            visualize_set(
+                pictures,
+                folder / "pictures",
+                predictions=shown,
+                score=score,
+                thermal=conventions.thermal,
+                progress=progress,
+            )
+    return Predicted(
+        Path(output), len(pictures.examples), sum(len(each.scores) for each in found.values()), tuple(lonely)
+    )
 
 
 def detections_of(weights: str, annotations: AnnotationSet, device: str = "auto") -> dict[int | str, DetectionArrays]:

@@ -80,7 +80,9 @@ def choose_device(device: str) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise ConfigError(f"--device {device}: unknown; use auto, cpu, cuda, cuda:1 or mps") from error
-    found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(chosen.type, 0)
+    found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(
+        chosen.type, 0
+    )
     if (chosen.index or 0) >= found:
         raise ConfigError(f"--device {device}: there are {found} of this kind here; `caffdet doctor` shows the devices")
     return chosen

@@ -31,7 +31,9 @@ def picture_set(rgb: Path | None, ir: Path | None, conventions: Conventions) -> 
     for spectrum, place in (("rgb", rgb), ("ir", ir)):
         sides[spectrum] = _by_name(_pictures(place), spectrum) if place is not None else {}  # type: ignore[index]
     if rgb is not None and ir is not None and len(sides["rgb"]) == len(sides["ir"]) == 1:
-        sides["ir"] = dict(zip(sides["rgb"], sides["ir"].values(), strict=True))  # two single files are a pair, whatever their names
+        sides["ir"] = dict(
+            zip(sides["rgb"], sides["ir"].values(), strict=True)
+        )  # two single files are a pair, whatever their names
     names = sorted(sides["rgb"].keys() | sides["ir"].keys())
     lonely = [name for name in names if not (name in sides["rgb"] and name in sides["ir"])] if rgb and ir else []
     examples = tuple(_example(name, sides["rgb"].get(name), sides["ir"].get(name), conventions) for name in names)

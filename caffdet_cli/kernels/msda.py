@@ -36,7 +36,7 @@ def msda(
     shares = attention_weights.to(exact).transpose(1, 2).flatten(0, 1).unsqueeze(1)  # (B * M, 1, Q, L, P)
     output = maps.new_zeros(batch * heads, channels, sampling_locations.shape[1])
     for level, ((height, width), flat) in enumerate(
-        zip(spatial_shapes, maps.split([height * width for height, width in spatial_shapes], dim=2), strict=True)
+        zip(spatial_shapes, torch.split(maps, [height * width for height, width in spatial_shapes], dim=2), strict=True)
     ):
         picture = flat.reshape(batch * heads, channels, height, width)
         sampled = F.grid_sample(picture, grids[:, :, level], mode="bilinear", padding_mode="zeros", align_corners=False)

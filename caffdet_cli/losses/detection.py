@@ -70,8 +70,11 @@ class DinoCriterion(nn.Module):
         self, layers: Layers, targets: list[Targets], noised: DenoisingQueries, objects: int
     ) -> dict[str, Tensor]:
         """Positive slots belong to the object they were made from; negative ones must become background."""
-        fixed = [(slots.nonzero()[:, 0], source[slots]) for slots, source in zip(noised.positive, noised.targets, strict=True)]
-        terms = {}
+        fixed = [
+            (slots.nonzero()[:, 0], source[slots])
+            for slots, source in zip(noised.positive, noised.targets, strict=True)
+        ]
+        terms: dict[str, Tensor] = {}
         for index, (logits, boxes) in enumerate(zip(*layers, strict=True)):
             suffix = "_denoising" if index == len(layers.logits) - 1 else f"_denoising_{index}"
             found = self._compare(logits, boxes, targets, fixed, objects * noised.groups)
@@ -99,7 +102,9 @@ class DinoCriterion(nn.Module):
 
     def _weight(self, name: str) -> float:
         kind = name.split("_")[0]
-        weight = {"classification": self.weights.classification, "box": self.weights.box, "giou": self.weights.giou}[kind]
+        weight = {"classification": self.weights.classification, "box": self.weights.box, "giou": self.weights.giou}[
+            kind
+        ]
         return weight * self.weights.proposals if name.endswith("_proposals") else weight
 
 

@@ -33,8 +33,11 @@ def match(logits: Tensor, boxes: Tensor, targets: list[Targets], costs: Costs, a
     corners, other = centre_to_corners(boxes.flatten(0, 1).float()), centre_to_corners(wanted.float())
     cost = cost - costs.giou * overlaps(corners[:, None], other[None])[1]
     cost = torch.nan_to_num(cost, nan=1e9, posinf=1e9, neginf=-1e9).view(*logits.shape[:2], -1).cpu()
-    pairs = (linear_sum_assignment(part[index]) for index, part in enumerate(cost.split(counts, dim=-1)))
-    return [(torch.as_tensor(rows, device=logits.device), torch.as_tensor(columns, device=logits.device)) for rows, columns in pairs]
+    pairs = (linear_sum_assignment(part[index]) for index, part in enumerate(torch.split(cost, counts, dim=-1)))
+    return [
+        (torch.as_tensor(rows, device=logits.device), torch.as_tensor(columns, device=logits.device))
+        for rows, columns in pairs
+    ]
 
 
 def class_cost(logits: Tensor, labels: Tensor, alpha: float) -> Tensor:

@@ -21,7 +21,9 @@ class DinoObjective(nn.Module):
     def forward(self, batch: Batch, targets: list[Targets]) -> Losses:
         noised = None
         if self.training:
-            settings, outputs = self.denoising, self.detector.heads.class_head.out_features
-            noised = denoising_queries(targets, outputs, settings.number, settings.label_noise, settings.box_noise)
+            settings = self.denoising
+            noised = denoising_queries(
+                targets, self.detector.outputs, settings.number, settings.label_noise, settings.box_noise
+            )
         losses: Losses = self.criterion(self.detector(batch, noised), targets, noised)[0]
         return losses

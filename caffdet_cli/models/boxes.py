@@ -7,12 +7,14 @@ from torchvision.ops import box_convert
 
 def centre_to_corners(boxes: Tensor) -> Tensor:
     """(..., 4) cxcywh to xyxy, same unit."""
-    return box_convert(boxes, "cxcywh", "xyxy")
+    corners: Tensor = box_convert(boxes, "cxcywh", "xyxy")
+    return corners
 
 
 def corners_to_centre(boxes: Tensor) -> Tensor:
     """(..., 4) xyxy to cxcywh, same unit."""
-    return box_convert(boxes, "xyxy", "cxcywh")
+    centred: Tensor = box_convert(boxes, "xyxy", "cxcywh")
+    return centred
 
 
 def overlaps(first: Tensor, second: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:

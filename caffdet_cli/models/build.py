@@ -28,8 +28,8 @@ def detector(settings: schema.Model, outputs: int) -> Dino:
     width = settings.width
     class_head, box_head = nn.Linear(width, outputs), Mlp(width, width, 4, layers=3)
     nn.init.constant_(class_head.bias, -math.log(99))
-    nn.init.zeros_(box_head.layers[-1].weight)
-    nn.init.zeros_(box_head.layers[-1].bias)
+    for parameter in box_head.layers[-1].parameters():
+        nn.init.zeros_(parameter)
     selection = TwoStageSelection(width, settings.queries, nn.Identity(), nn.Identity())
     parts = encoder(settings), selection, decoder(settings.decoder, settings)
     for part in parts:
@@ -52,9 +52,7 @@ def pyramid(settings: schema.Model) -> Pyramid | PairPyramid:
     positions = SinePositions(settings.width, settings.position_temperature)
     first = backbone(settings.backbone)
     necks = [Neck(first.channels, settings.width, settings.levels) for _ in settings.spectra]
-    for projection in necks[0].projections:  # as published, the second stream's keep PyTorch's initial values
-        nn.init.xavier_uniform_(projection[0].weight)
-        nn.init.zeros_(projection[0].bias)
+    necks[0].reset_parameters()  # as published, the second stream's keep PyTorch's initial values
     match settings.fusion:
         case schema.NoFusion():
             return Pyramid(first, necks[0], positions)
@@ -81,7 +79,9 @@ def encoder(settings: schema.Model) -> InterleavedEncoder:
     def layer(full: bool) -> EncoderLayer:
         small = FeedForward(width, width, parts.dropout) if full and parts.small_feedforward else None
         attention = DeformableAttention(width, parts.heads, settings.levels, parts.points)
-        return EncoderLayer(attention, FeedForward(width, parts.feedforward, parts.dropout), small, width, parts.dropout)
+        return EncoderLayer(
+            attention, FeedForward(width, parts.feedforward, parts.dropout), small, width, parts.dropout
+        )
 
     length = parts.layers // parts.blocks
     layers = [layer(full=number % length == 0) for number in range(1, parts.layers + 1)]

@@ -42,7 +42,7 @@ class DeformableAttention(nn.Module):
 
     `query` is unused and frozen. Kept for released weights: Lite-DETR's files carry it without key-aware attention.
 
-    Source: Zhu et al., Deformable DETR, ICLR 2021; models/dino/ops/modules/ms_deform_attn.py of IDEA-Research/Lite-DETR.
+    Source: Zhu et al., Deformable DETR, ICLR 2021; models/dino/ops/modules/ms_deform_attn.py of Lite-DETR.
     """
 
     def __init__(self, width: int, heads: int, levels: int, points: int, shared_offsets: bool = False):
@@ -124,7 +124,9 @@ def token_references(ratios: Tensor, sizes: Sizes) -> Tensor:
     points = []
     for level, (height, width) in enumerate(sizes):
         y, x = torch.meshgrid(
-            torch.arange(height, device=ratios.device) + 0.5, torch.arange(width, device=ratios.device) + 0.5, indexing="ij"
+            torch.arange(height, device=ratios.device) + 0.5,
+            torch.arange(width, device=ratios.device) + 0.5,
+            indexing="ij",
         )
         scale = ratios[:, level, None] * torch.tensor([width, height], device=ratios.device)  # (B, 1, 2)
         points.append(torch.stack([x.flatten(), y.flatten()], dim=-1)[None] / scale)
@@ -143,12 +145,14 @@ def token_anchors(padding: Tensor, sizes: Sizes, base: float = 0.05) -> tuple[Te
         0.01..0.99; and (B, S) bool, which those are.
     """
     boxes = []
-    masks = padding.split([height * width for height, width in sizes], dim=1)
+    masks = torch.split(padding, [height * width for height, width in sizes], dim=1)
     for level, ((height, width), mask) in enumerate(zip(sizes, masks, strict=True)):
         inside = ~mask.view(-1, height, width)
         valid = torch.stack([inside[:, 0, :].sum(1), inside[:, :, 0].sum(1)], dim=-1)  # (B, 2) width, height
         y, x = torch.meshgrid(
-            torch.arange(height, device=padding.device) + 0.5, torch.arange(width, device=padding.device) + 0.5, indexing="ij"
+            torch.arange(height, device=padding.device) + 0.5,
+            torch.arange(width, device=padding.device) + 0.5,
+            indexing="ij",
         )
         centres = torch.stack([x.flatten(), y.flatten()], dim=-1)[None] / valid[:, None]
         boxes.append(torch.cat([centres, torch.full_like(centres, base * 2.0**level)], dim=-1))

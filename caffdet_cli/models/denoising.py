@@ -60,7 +60,7 @@ def noised_labels(labels: Tensor, outputs: int, noise: float) -> Tensor:
 
 
 def noised_boxes(boxes: Tensor, negative: Tensor, noise: float) -> Tensor:
-    """Shift the corners of cxcywh boxes (B, P, 4) by up to `noise` half sides, negatives (P,) by one to two times it."""
+    """Shift corners of cxcywh boxes (B, P, 4) by up to `noise` half sides, of negatives (P,) by one to two times it."""
     signs = torch.randint_like(boxes, 2) * 2 - 1
     amount = torch.rand_like(boxes) + negative[:, None]
     half_sides = boxes[..., 2:].repeat(1, 1, 2) / 2
@@ -76,18 +76,19 @@ class DenoisingEmbedding(nn.Module):
 
     def __init__(self, outputs: int, width: int):
         super().__init__()
+        self.outputs = outputs
         self.table = nn.Embedding(outputs + 1, width)
 
     def forward(self, queries: Queries, noised: DenoisingQueries | None) -> Queries:
         if noised is None:
             return queries
         content = self.table(noised.labels.clamp(min=0)).masked_fill((noised.labels < 0)[..., None], 0)
-        count = noised.labels.shape[1] // noised.groups
+        size = noised.labels.shape[1] // noised.groups
         names = [f"denoising.{number}" for number in range(noised.groups)]
         return Queries(
             content=torch.cat([content, queries.content], dim=1),
             anchors=torch.cat([noised.boxes, queries.anchors], dim=1),
-            groups=(*(Group(name, count, (name, "matching")) for name in names), *queries.groups),
+            groups=(*(Group(name, size, (name, "matching")) for name in names), *queries.groups),
         )
 
 
@@ -96,7 +97,7 @@ def attention_mask(groups: tuple[Group, ...], device: torch.device) -> Tensor | 
     if all(other.name in group.sees for group in groups for other in groups):
         return None
     member = torch.repeat_interleave(
-        torch.arange(len(groups), device=device), torch.tensor([group.count for group in groups], device=device)
+        torch.arange(len(groups), device=device), torch.tensor([group.size for group in groups], device=device)
     )
     blocked = torch.tensor([[other.name not in group.sees for other in groups] for group in groups], device=device)
     return blocked[member][:, member]

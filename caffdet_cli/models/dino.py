@@ -39,6 +39,7 @@ class Dino(nn.Module):
         self.decoder = decoder
         self.heads = heads
         self.detections = detections
+        self.outputs = denoising.outputs
 
     def forward(self, batch: Batch, denoising: DenoisingQueries | None = None) -> Predictions:
         levels = self.pyramid(batch.spectra)
@@ -60,6 +61,6 @@ class Dino(nn.Module):
 
 def split_by_group(logits: Tensor, boxes: Tensor, groups: tuple[Group, ...], proposals: Proposals) -> Predictions:
     """Part (D, B, N, .) into denoising and matching queries; denoising ones come first."""
-    denoising = sum(group.count for group in groups if group.name != "matching")
+    denoising = sum(group.size for group in groups if group.name != "matching")
     first, rest = (Layers(logits[:, :, part], boxes[:, :, part]) for part in (slice(denoising), slice(denoising, None)))
     return Predictions(matching=rest, denoising=first if denoising else None, proposals=proposals)

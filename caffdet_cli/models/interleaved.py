@@ -2,7 +2,8 @@
 
 Shapes: B pictures, S tokens of all levels, C channels.
 
-Source: Li et al., Lite DETR, CVPR 2023, arXiv:2303.07335; models/dino/deformable_transformer.py of IDEA-Research/Lite-DETR.
+Source: Li et al., Lite DETR, CVPR 2023, arXiv:2303.07335; models/dino/deformable_transformer.py of
+IDEA-Research/Lite-DETR.
 """
 
 import torch

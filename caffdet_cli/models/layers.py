@@ -1,6 +1,7 @@
 """Small layers that several parts share."""
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ class Mlp(nn.Module):
     def __init__(self, inputs: int, hidden: int, outputs: int, layers: int):
         super().__init__()
         widths = [inputs, *[hidden] * (layers - 1), outputs]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, inputs: Tensor) -> Tensor:
         for layer in self.layers[:-1]:

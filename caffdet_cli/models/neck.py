@@ -25,6 +25,13 @@ class Neck(nn.Module):
             + [nn.Sequential(nn.Conv2d(c, width, 3, stride=2, padding=1), nn.GroupNorm(32, width)) for c in extra]
         )
 
+    def reset_parameters(self) -> None:
+        """The published initial values: Xavier for the convolutions, no bias."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """Backbone maps (B, channels, H_l, W_l) -> L levels (B, width, H_l, W_l)."""
         levels = [project(each) for project, each in zip(self.projections, maps, strict=False)]

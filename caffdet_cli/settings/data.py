@@ -60,7 +60,7 @@ class Data(Settings):
     name: str = ""
     root: str = ""
     """Folder of the files; relative to the TOML that says it. Empty: --data-root or $CAFFDET_DATA/name."""
-    splits: dict[Literal["train", "val", "test"], Split] = {}
+    splits: dict[Literal["train", "val", "test"], Split] = Field(default_factory=dict)
     classes: tuple[str, ...] = ()
     """Class names in the order of the model's outputs; empty: as the annotation file has them."""
     label_spectrum: Spectrum = "ir"

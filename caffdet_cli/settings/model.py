@@ -152,7 +152,8 @@ class Dino(Settings):
             raise ValueError(f"spectra names {self.spectra[0]!r} twice")
         if (len(self.spectra) == 2) != (self.fusion.name != "none"):
             raise ValueError(
-                f"spectra = {list(self.spectra)} with fusion.name = {self.fusion.name!r}: two spectra need a fusion, one spectrum has none"
+                f"spectra = {list(self.spectra)} with fusion.name = {self.fusion.name!r}: "
+                "two spectra need a fusion, one spectrum has none"
             )
         if self.levels < len(self.backbone.levels):
             raise ValueError(f"levels = {self.levels} is less than the {len(self.backbone.levels)} of backbone.levels")

@@ -39,6 +39,12 @@ class Augment(Settings):
     and contrast changes drawn for each spectrum by itself."""
     modality_dropout: ModalityDropout = ModalityDropout()
 
+    @model_validator(mode="after")
+    def _range_ascends(self) -> "Augment":
+        if self.crop_range[0] > self.crop_range[1]:
+            raise ValueError(f"crop_range = {list(self.crop_range)} is not ascending")
+        return self
+
 
 class StepSchedule(Settings):
     """The learning rate is multiplied by `factor` after `drop` epochs."""

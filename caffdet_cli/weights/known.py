@@ -13,7 +13,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_IN_FOLDER = ("model.safetensors", "best/model.safetensors", "checkpoints/best/model.safetensors", "checkpoints/last/model.safetensors")
+_IN_FOLDER = (
+    "model.safetensors",
+    "best/model.safetensors",
+    "checkpoints/best/model.safetensors",
+    "checkpoints/last/model.safetensors",
+)
 
 
 def find_weights(weights: str) -> Path:
@@ -37,7 +42,9 @@ def find_weights(weights: str) -> Path:
         raise WeightsError(f"{path} is not there; give a checkpoint file, a run folder, or one of: {', '.join(names)}")
     near = difflib.get_close_matches(weights, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise WeightsError(f"no weights are called {weights!r}; {hint}known: {', '.join(names)}; or give a file or a run folder")
+    raise WeightsError(
+        f"no weights are called {weights!r}; {hint}known: {', '.join(names)}; or give a file or a run folder"
+    )
 
 
 def _fetched(name: str, entry: dict[str, Any]) -> Path:

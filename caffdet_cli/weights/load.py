@@ -37,7 +37,9 @@ def load_detector(weights: str) -> Loaded:
     path = find_weights(weights)
     stored = read_stored(path)
     network = detector(stored.model, outputs_of(stored))
-    missing, unexpected = network.load_state_dict(stored.state, strict=False, assign=False) if _fits(network, stored, path) else ([], [])
+    missing, unexpected = (
+        network.load_state_dict(stored.state, strict=False, assign=False) if _fits(network, stored, path) else ([], [])
+    )
     if missing or unexpected:
         first = ", ".join([*missing, *unexpected][:3])
         raise WeightsError(f"{path}: {len(missing)} tensors are missing and {len(unexpected)} are unknown: {first}")
@@ -52,7 +54,9 @@ def read_stored(path: Path) -> Stored:
     model = published_model(state, path)
     renamed = from_published(state, model)
     if renamed.unknown:
-        raise WeightsError(f"{path}: {len(renamed.unknown)} tensors have no place in the model: {', '.join(renamed.unknown[:3])}")
+        raise WeightsError(
+            f"{path}: {len(renamed.unknown)} tensors have no place in the model: {', '.join(renamed.unknown[:3])}"
+        )
     reference = "ir" if "ir" in model.spectra else "rgb"
     return Stored(model, Conventions(input=model.input, spectra=model.spectra, label_spectrum=reference), renamed.state)
 

@@ -13,7 +13,13 @@ from torch import Tensor
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.settings.model import CaffLite, Dino, InterleavedEncoder, Model, NoFusion, ResNet
 
-_DEPTHS = {(6, True): 50, (23, True): 101, (36, True): 152, (2, False): 18, (6, False): 34}  # blocks of stage 2, bottleneck
+_DEPTHS = {
+    (6, True): 50,
+    (23, True): 101,
+    (36, True): 152,
+    (2, False): 18,
+    (6, False): 34,
+}  # blocks of stage 2, bottleneck
 
 
 def read_published(path: Path) -> dict[str, Tensor]:
@@ -27,10 +33,14 @@ def read_published(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise WeightsError(f"{path} carries code ({found[1]}) and was not loaded; get the file from its authors") from error
+            raise WeightsError(
+                f"{path} carries code ({found[1]}) and was not loaded; get the file from its authors"
+            ) from error
         raise WeightsError(f"cannot read {path}: it is no checkpoint, or broken") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError) as error:
-        raise WeightsError(f"cannot read {path}: it is truncated or no checkpoint ({str(error).splitlines()[0]})") from error
+        raise WeightsError(
+            f"cannot read {path}: it is truncated or no checkpoint ({str(error).splitlines()[0]})"
+        ) from error
     state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no tensors under 'model'; it looks like {_kind(content)}")
@@ -47,7 +57,9 @@ def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
     """
     pair = any(name.startswith("conv_corr.") for name in state)
     if (strange := looks_like(state)) is not None:
-        raise WeightsError(f"{source} looks like {strange}; this release reads CAFF-Lite-DINO and Lite-DINO with a ResNet")
+        raise WeightsError(
+            f"{source} looks like {strange}; this release reads CAFF-Lite-DINO and Lite-DINO with a ResNet"
+        )
     body = "backbone_visible.0.body." if pair else "backbone.0.body."
     blocks = _count(state, re.escape(body) + r"layer3\.(\d+)\.")
     depth = _DEPTHS.get((blocks, f"{body}layer3.0.conv3.weight" in state))

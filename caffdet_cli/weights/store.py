@@ -33,7 +33,11 @@ def save_weights(path: Path, state: Mapping[str, Tensor], model: Model, conventi
     Args:
         state: a detector's `state_dict()`.
     """
-    facts = {"format": _FORMAT, "model": model.model_dump(mode="json"), "conventions": conventions.model_dump(mode="json")}
+    facts = {
+        "format": _FORMAT,
+        "model": model.model_dump(mode="json"),
+        "conventions": conventions.model_dump(mode="json"),
+    }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with whole_file(path) as part:
         save_file(tensors, part, metadata={_KEY: json.dumps(facts)})
@@ -57,5 +61,7 @@ def read_weights(path: Path) -> Stored:
         known = json.loads(facts)
         model, conventions = Model.model_validate(known["model"]), Conventions.model_validate(known["conventions"])
     except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
-        raise WeightsError(f"{path}: its settings cannot be read; it was written by another version of caffdet") from error
+        raise WeightsError(
+            f"{path}: its settings cannot be read; it was written by another version of caffdet"
+        ) from error
     return Stored(model, conventions, state)

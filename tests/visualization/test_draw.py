@@ -88,11 +88,11 @@ def test_the_best_detection_lies_on_top():
     assert tuple(drawn[120, 20]) == colour_of("person")
 
 
-def test_a_crowd_of_boxes_is_drawn(shape: tuple[int, int] = (512, 640)):
+def test_a_crowd_of_boxes_is_drawn():
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 500, (300, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(5, 100, (300, 2))], axis=1)
-    drawn = draw_boxes(flat(*shape), boxes, ["person"] * 300, rng.uniform(0, 1, 300).tolist())
+    drawn = draw_boxes(flat(512, 640), boxes, ["person"] * 300, rng.uniform(0, 1, 300).tolist())
     assert has(drawn, colour_of("person"))
 
 
@@ -104,7 +104,9 @@ def test_tiny_pictures_are_no_problem(shape: tuple[int, int]):
 
 def test_lines_and_letters_grow_with_the_picture():
     small, large = (
-        changed(draw_boxes(flat(side, side), np.array([[side // 4, side // 2, side // 2, side * 3 // 4]]), ["x"], [0.5]))
+        changed(
+            draw_boxes(flat(side, side), np.array([[side // 4, side // 2, side // 2, side * 3 // 4]]), ["x"], [0.5])
+        )
         for side in (256, 1024)
     )
     above = 256 // 2 - small[0], 1024 // 2 - large[0]  # height of the label

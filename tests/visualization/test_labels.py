@@ -10,11 +10,10 @@ PICTURE = (200, 120)  # width, height
 
 
 def box() -> st.SearchStrategy[list[int]]:
-    corner = st.tuples(st.integers(0, 199), st.integers(0, 119))
-    return st.tuples(corner, corner).map(
-        lambda ends: [min(ends[0][0], ends[1][0]), min(ends[0][1], ends[1][1])]
-        + [max(ends[0][0], ends[1][0]), max(ends[0][1], ends[1][1])]
-    )
+    def between(end: int) -> st.SearchStrategy[list[int]]:
+        return st.tuples(st.integers(0, end), st.integers(0, end)).map(sorted)
+
+    return st.tuples(between(199), between(119)).map(lambda ends: [each[side] for side in (0, 1) for each in ends])
 
 
 labels = st.lists(st.tuples(box(), st.tuples(st.integers(1, 250), st.integers(1, 40)), st.booleans()), max_size=30)

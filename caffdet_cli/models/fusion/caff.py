@@ -61,12 +61,12 @@ class RowAttention(nn.Module):
         with torch.autocast(query.device.type, enabled=False):  # logits grow with the width of the map
             logits = (query.float() + code) @ (key.float() + code).transpose(-1, -2)  # (B, C, H, H)
             shares: Tensor = self.softmax(logits)
-            attended = shares @ value.float()
+            attended: Tensor = shares @ value.float()
         return attended.to(value.dtype)
 
 
 def row_column_code(level: Tensor) -> Tensor:
-    """Position code (C, H, W) of a map (B, C, H, W): even channels the sine of the row, odd ones the cosine of the column.
+    """Position code (C, H, W) of a map (B, C, H, W): even channels sine of the row, odd ones cosine of the column.
 
     Kept for released weights: twice the usual code, since the codes of both spectra are added up.
     """
