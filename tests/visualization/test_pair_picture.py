@@ -63,7 +63,7 @@ def test_a_missing_picture_is_an_empty_panel_of_the_same_size():
     rgb, ir = halves(lost, 500)
     in_panel = ir[:400]
     assert not (in_panel == colour_of("person")).all(axis=2).any()
-    assert (in_panel == 255).all(axis=2).any()  # the words
+    assert in_panel.min(axis=2).max() > 200  # the words
     np.testing.assert_array_equal(rgb, halves(there, 500)[0])
 
 

@@ -1,0 +1,112 @@
+"""Starting from other weights: what is copied where, and that the account tells it."""
+
+import pytest
+import torch
+from tiny import tiny_detector, tiny_pair_settings, tiny_settings
+from torch import Tensor
+
+from caffdet_cli.models.build import detector
+from caffdet_cli.settings import model as schema
+from caffdet_cli.weights.start import Account, start_from_single
+
+
+def state_of(settings: schema.Dino, seed: int, outputs: int = 3) -> dict[str, Tensor]:
+    torch.manual_seed(seed)
+    return detector(settings, outputs).state_dict()
+
+
+def started(settings: schema.Dino, source: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor], Account]:
+    """The state before, the state after, and the account."""
+    before = state_of(settings, seed=1)
+    return (before, *start_from_single(before, source, settings))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_backbone_and_neck_go_into_both_streams(shared):
+    settings = tiny_pair_settings(shared_backbone=shared)
+    source = state_of(tiny_settings(), seed=0)
+    _, after, account = started(settings, source)
+    for stream in range(1 if shared else 2):
+        for name in ("body.conv1.weight", "body.layer4.0.conv2.weight"):
+            assert torch.equal(after[f"pyramid.backbones.{stream}.{name}"], source[f"pyramid.backbone.{name}"])
+    for stream in range(2):
+        name = "projections.2.0.weight"  # the extra level too
+        assert torch.equal(after[f"pyramid.necks.{stream}.{name}"], source[f"pyramid.neck.{name}"])
+    assert all(name.startswith(("pyramid.backbones.", "pyramid.necks.")) for name in account.to_both_streams)
+    assert account.unused == []
+
+
+def test_the_transformer_is_copied_and_the_fusion_keeps_its_start():
+    source = state_of(tiny_settings(), seed=0)
+    before, after, account = started(tiny_pair_settings(), source)
+    for name in source:
+        if not name.startswith("pyramid."):
+            assert torch.equal(after[name], source[name])
+            assert name in account.copied
+    fusion = [name for name in before if name.startswith("pyramid.fusions.")]
+    assert account.left == fusion
+    assert all(after[name] is before[name] for name in fusion)
+
+
+def test_every_tensor_is_accounted_for_once():
+    _, after, account = started(tiny_pair_settings(), state_of(tiny_settings(queries=20), seed=0))
+    told = [*account.copied, *account.to_both_streams, *account.left, *account.mismatched]
+    assert sorted(told) == sorted(after)
+    assert sum(number for _, number, _ in account.rows()) == len(after) + len(account.unused)
+
+
+def test_other_classes_and_queries_keep_their_start_and_are_listed():
+    source = state_of(tiny_settings(queries=20), seed=0, outputs=91)
+    before, after, account = started(tiny_pair_settings(), source)
+    assert set(account.mismatched) == {
+        "selection.content.weight",
+        "selection.class_head.weight",
+        "selection.class_head.bias",
+        "heads.class_head.weight",
+        "heads.class_head.bias",
+        "denoising.table.weight",
+    }
+    assert all(after[name] is before[name] for name in account.mismatched)
+    assert account.unused == []
+
+
+@pytest.mark.parametrize("settings", [tiny_settings(), tiny_pair_settings()], ids=["single", "pair"])
+def test_a_detector_of_the_same_kind_is_copied_whole(settings):
+    source = state_of(settings, seed=0)
+    _, after, account = started(settings, source)
+    assert account.copied == list(source)
+    assert account.to_both_streams == account.left == account.mismatched == account.unused == []
+    assert all(torch.equal(after[name], source[name]) for name in source)
+
+
+def test_a_smaller_encoder_takes_what_it_has_and_names_the_rest():
+    source = state_of(tiny_settings(), seed=0)
+    plain = schema.InterleavedEncoder(layers=2, blocks=1, high_levels=2, heads=4, points=2, feedforward=64)
+    settings = tiny_settings(encoder=plain.model_copy(update={"small_feedforward": False}))
+    _, _, account = started(settings, source)
+    assert account.unused
+    assert all(".small_feedforward." in name for name in account.unused)
+
+
+def test_a_started_detector_loads_its_state():
+    settings = tiny_pair_settings()
+    _, after, _ = started(settings, state_of(tiny_settings(), seed=0))
+    tiny_detector(settings).load_state_dict(after)
+
+
+def test_the_states_that_were_given_are_not_changed():
+    source = state_of(tiny_settings(), seed=0)
+    before = state_of(tiny_pair_settings(), seed=1)
+    copies = [{name: value.clone() for name, value in state.items()} for state in (source, before)]
+    start_from_single(before, source, tiny_pair_settings())
+    for state, copy in zip((source, before), copies, strict=True):
+        assert all(torch.equal(state[name], copy[name]) for name in copy)
+
+
+def test_rows_say_per_part_what_became_of_it():
+    _, _, account = started(tiny_pair_settings(), state_of(tiny_settings(queries=20), seed=0))
+    rows = {(part, fate): number for part, number, fate in account.rows()}
+    assert rows["pyramid.necks", "copied into both streams"] == 2 * 3 * 4
+    assert rows["pyramid.fusions", "initial values: not in the starting weights"] == len(account.left)
+    assert rows["selection", "initial values: another shape"] == 1
+    assert ("encoder", "copied") in rows
