@@ -16,7 +16,6 @@ from caffdet_cli.engine.job import new_job
 from caffdet_cli.engine.train import run
 from caffdet_cli.engine.watch import Watch
 from caffdet_cli.evaluation.detector import evaluate
-from caffdet_cli.evaluation.report import SpectraReport
 from caffdet_cli.inference.predict import detections_of
 from caffdet_cli.paths import fresh_folder, write_text
 from caffdet_cli.progress import Progress
@@ -48,7 +47,7 @@ def run_demo(
     overwrite: bool = False,
     watches: Callable[[str], Watch] = lambda title: Watch(),
     progress: Progress | None = None,
-) -> tuple[Path, DemoReport, SpectraReport]:
+) -> tuple[Path, DemoReport]:
     """Make the data, train, evaluate, draw, report.
 
     Args:
@@ -57,7 +56,7 @@ def run_demo(
         watches: how each training is shown, by its title.
 
     Returns:
-        The folder; the figures of its `report.json`; the whole evaluation.
+        The folder, and the figures of its `report.json`.
     """
     begun, progress = time.monotonic(), progress or Progress()
     folder = Path(output) if output is not None else _next(Path("runs"))
@@ -89,7 +88,7 @@ def run_demo(
         seconds=round(time.monotonic() - begun, 1),
     )
     write_text(folder / "report.json", json.dumps({"schema": 1, **asdict(figures)}, indent=2) + "\n")
-    return folder, figures, report
+    return folder, figures
 
 
 def _draw(folder: Path, root: Path, device: str, overwrite: bool, progress: Progress) -> None:

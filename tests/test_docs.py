@@ -20,7 +20,6 @@ from caffdet_cli.main import app, main
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 MARKED = re.compile(r"<!-- (run|file)(?:: ([^>]+))? -->\n```\w+\n(.*?)```", re.S)
-NOT_YET = {"demo", "train", "predict"}  # documented, and built after this test
 CONSOLE = re.compile(r"```console\n(.*?)```", re.S)
 
 
@@ -40,8 +39,6 @@ def documented() -> list[tuple[str, list[str]]]:
     ("page", "words"), documented(), ids=lambda value: value if isinstance(value, str) else " ".join(value)
 )
 def test_documented_command_and_its_options_exist(page, words):
-    if words and words[0] in NOT_YET:
-        pytest.xfail(f"caffdet {words[0]} is not yet built")
     command = typer.main.get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
@@ -65,10 +62,6 @@ def test_marked_blocks_do_what_the_page_shows(page, tmp_path, monkeypatch, capsy
         shown = [line.rstrip() for line in block.splitlines() if not line.startswith("$ ")]
         missing = [line for line in shown if line not in ("...", "") and squeezed(line) not in map(squeezed, printed)]
         assert not missing, f"{page.name} shows lines that are not printed: {missing}"
-
-
-def test_no_command_is_said_to_be_missing_that_exists():
-    assert NOT_YET.isdisjoint(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def squeezed(line: str) -> str:

@@ -29,7 +29,7 @@ def command(
     from caffdet_cli.commands.live import make_watch
     from caffdet_cli.demo import run_demo
 
-    folder, figures, report = run_demo(
+    folder, figures = run_demo(
         output,
         seed=seed,
         device=device,

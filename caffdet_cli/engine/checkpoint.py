@@ -1,7 +1,7 @@
 """Saving and continuing a run exactly: weights, optimiser, random generators, and where it was.
 
 `checkpoints/last` holds all of it, `checkpoints/best` weights only. A checkpoint is one folder that gets its name when
-it is whole; the one before is kept under another name until then, so that a kill at any moment leaves one to go on from.
+it is whole; the one before is kept under another name until then: a kill at any moment leaves one to go on from.
 """
 
 import pickle

@@ -1,4 +1,4 @@
-"""What a training run is asked to do, checked before anything long begins: settings, data, class list, folder, weights."""
+"""What a training run is asked to do, checked before anything long begins: settings, data, classes, folder, weights."""
 
 import re
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caffdet_cli.data.annotations import AnnotationSet
+from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.splits import class_slots, load_split
 from caffdet_cli.errors import ConfigError, DatasetError, OutputError
-from caffdet_cli.evaluation.detector import dataset_place
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.config import Config
@@ -55,7 +55,7 @@ def new_job(
         raise ConfigError("--weights and --from-scratch contradict each other; give one of them")
     said = [*overrides, *(["train.weights=''"] if from_scratch else [f"train.weights={weights!r}"] if weights else [])]
     config = load_config(dataset=dataset, model=model, overrides=said).config
-    root = dataset_place(config.data, data_root, progress)
+    root = place_of(config.data, Path(data_root) if data_root is not None else None, progress)
     if root is not None:  # the run must find its data again when it is continued from another folder
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(root.resolve())})})
     train, val, val_split = _splits(config, root, progress)

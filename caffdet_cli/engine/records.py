@@ -1,4 +1,4 @@
-"""What a run writes beside its checkpoints: the settings it used, how it was started, and one line of figures per event."""
+"""What a run writes beside its checkpoints: its settings, how it was started, and one line of figures per event."""
 
 import json
 import os

@@ -6,6 +6,7 @@ from pathlib import Path
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.batches import EpochSampler, loader
 from caffdet_cli.data.dataset import PairDataset
+from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
 from caffdet_cli.data.splits import class_slots, load_split
 from caffdet_cli.errors import ConfigError
@@ -60,7 +61,7 @@ def evaluate(
     main = load_detector(weights)
     others = [load_detector(each) for each in against or ()]
     data = load_config(dataset=dataset, overrides=overrides).config.data
-    root = dataset_place(data, data_root, progress)
+    root = place_of(data, Path(data_root) if data_root is not None else None, progress)
     name, annotations = load_split(data, split, root, progress)
     if split is None:
         progress.say(f"scoring on the split {name!r} ({len(annotations.examples)} pictures)")
@@ -75,7 +76,8 @@ def evaluate(
     for other, words in zip(others, ("rgb", "ir"), strict=False):
         if other.conventions.spectra != (words,):
             raise ConfigError(
-                f"--against takes a detector of RGB alone, then one of IR alone; {other.source} is one of {'+'.join(other.conventions.spectra)}"
+                "--against takes a detector of RGB alone, then one of infrared alone; "
+                f"{other.source} looks at {' and '.join(other.conventions.spectra)}"
             )
         found, conventions = detect(other, annotations, data, "pair", *settings, progress)
         rivals[words] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
@@ -83,17 +85,6 @@ def evaluate(
     if output is not None:
         write_report(report, Path(output) / "report.json")
     return report
-
-
-def dataset_place(data: Data, data_root: str | Path | None, progress: Progress | None = None) -> Path | None:
-    """The folder said on the command line; of the built-in data set its own, made at first use."""
-    if data_root is not None:
-        return Path(data_root)
-    if data.name == "demo" and not data.root:
-        from caffdet_cli.data.demo_set import demo_root
-
-        return demo_root(progress)
-    return None
 
 
 def choices(conventions: Conventions, spectrum: Given | None) -> list[Given]:

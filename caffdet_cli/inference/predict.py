@@ -68,9 +68,8 @@ def predict(
     used = {spectrum: Path(place) for spectrum, place in given.items() if place and spectrum in conventions.spectra}
     pictures, lonely = picture_set(used.get("rgb"), used.get("ir"), conventions)
     if lonely:
-        progress.warn(
-            f"{len(lonely)} of {len(pictures.examples)} pictures have no partner: {', '.join(lonely[:5])}{' ...' if len(lonely) > 5 else ''}"
-        )
+        named = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
+        progress.warn(f"{len(lonely)} of {len(pictures.examples)} pictures have no partner: {named}")
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
     predictor = Predictor(loaded.detector, conventions.spectra, choose_device(device), precision or "fp32")

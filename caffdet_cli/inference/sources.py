@@ -85,7 +85,7 @@ def _by_name(paths: Iterable[Path], spectrum: str) -> dict[str, Path]:
 
 
 def common_name(stem: str) -> str:
-    """The part of a file name that both pictures of a pair share: without `_RGB`, `_PreviewData`, `_visible` and the like."""
+    """The part of a file name that both pictures of a pair share: without `_RGB`, `_PreviewData` and the like."""
     for ending in ("_PreviewData", "_visible", "_infrared", "_thermal", "_RGB", "_rgb", "_IR", "_ir", "_lwir", "_co"):
         if stem.endswith(ending) and len(stem) > len(ending):
             return stem[: -len(ending)]

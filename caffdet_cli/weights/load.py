@@ -37,21 +37,20 @@ def load_detector(weights: str) -> Loaded:
     path = find_weights(weights)
     stored = read_stored(path)
     network = detector(stored.model, outputs_of(stored))
-    missing, unexpected = (
-        network.load_state_dict(stored.state, strict=False, assign=False) if _fits(network, stored, path) else ([], [])
-    )
+    check_shapes(network, stored, path)
+    missing, unexpected = network.load_state_dict(stored.state, strict=False)
     if missing or unexpected:
         first = ", ".join([*missing, *unexpected][:3])
         raise WeightsError(f"{path}: {len(missing)} tensors are missing and {len(unexpected)} are unknown: {first}")
     return Loaded(network.eval(), stored.model, stored.conventions, path)
 
 
-def read_stored(path: Path) -> Stored:
-    """The content of a checkpoint file under our names, whoever wrote it."""
+def read_stored(path: Path, *, whole: bool = True) -> Stored:
+    """The content of a checkpoint file under our names, whoever wrote it; `whole` as in `published_model`."""
     if path.suffix == ".safetensors":
         return read_weights(path)
     state = read_published(path)
-    model = published_model(state, path)
+    model = published_model(state, path, whole=whole)
     renamed = from_published(state, model)
     if renamed.unknown:
         raise WeightsError(
@@ -66,12 +65,16 @@ def outputs_of(stored: Stored) -> int:
     return len(stored.conventions.classes) or stored.model.outputs
 
 
-def _fits(network: torch.nn.Module, stored: Stored, path: Path) -> bool:
-    """Check the shapes, which `load_state_dict` would report with a traceback."""
+def check_shapes(network: torch.nn.Module, stored: Stored, path: Path) -> None:
+    """Say what `load_state_dict` would report with a traceback.
+
+    Raises:
+        WeightsError: a tensor has another shape than the settings in the file ask for.
+    """
     own = network.state_dict()
     for name, value in stored.state.items():
         if name in own and own[name].shape != value.shape:
             raise WeightsError(
-                f"{path}: {name} has the shape {list(value.shape)}, its settings ask for {list(own[name].shape)}; the file is inconsistent"
+                f"{path} contradicts itself: {name} has the shape {list(value.shape)}, "
+                f"its settings ask for {list(own[name].shape)}"
             )
-    return True

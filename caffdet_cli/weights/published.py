@@ -13,6 +13,8 @@ from torch import Tensor
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.settings.model import CaffLite, Dino, InterleavedEncoder, Model, NoFusion, ResNet
 
+KEY_AWARE = "Lite-DINO with key-aware attention"
+
 _DEPTHS = {
     (6, True): 50,
     (23, True): 101,
@@ -47,16 +49,21 @@ def read_published(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
 
 
-def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
+def published_model(state: Mapping[str, Tensor], source: Path, *, whole: bool = True) -> Model:
     """The settings of the model that a published state belongs to, read from its keys and shapes.
 
     `encoder.high_levels` leaves no trace in a file; the published CAFF value 3 is assumed.
+
+    Args:
+        whole: the file must fill the model. False: it may lack the attention weights (key-aware attention has none),
+            which is enough to start training from.
 
     Raises:
         WeightsError: it is of an architecture that caffdet does not have; says what it looks like.
     """
     pair = any(name.startswith("conv_corr.") for name in state)
-    if (strange := looks_like(state)) is not None:
+    strange = looks_like(state)
+    if strange is not None and (whole or strange != KEY_AWARE):
         raise WeightsError(
             f"{source} looks like {strange}; this release reads CAFF-Lite-DINO and Lite-DINO with a ResNet"
         )
@@ -95,7 +102,7 @@ def looks_like(state: Mapping[str, Any]) -> str | None:
     if "transformer.level_embed" not in state:
         return "a classification ResNet" if "layer1.0.conv1.weight" in state else "something that is no DINO detector"
     if "transformer.encoder.layers.0.self_attn.attention_weights.weight" not in state:
-        return "Lite-DINO with key-aware attention"
+        return KEY_AWARE
     return None
 
 

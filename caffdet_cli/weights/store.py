@@ -1,4 +1,4 @@
-"""Our checkpoint file: safetensors with the model's settings and conventions inside, so that the file alone is enough."""
+"""Our checkpoint file: safetensors with the settings and conventions of its model inside; the file alone is enough."""
 
 import json
 from collections.abc import Mapping
