@@ -1,8 +1,8 @@
 """Result folders that appear whole or not at all."""
 
 import errno
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,10 +26,10 @@ def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         # Inside a folder that exists: its parent may not be ours to write.
         place = target if target.is_dir() else target.parent
         place.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=place, prefix=f".{target.name}.", suffix=".part"))
-        try:
+        work = place / f".{target.name}.{secrets.token_hex(4)}.part"
+        try:  # from before the folder exists: an interruption finds no gap
             part = work / "whole"
-            part.mkdir()
+            part.mkdir(parents=True)
             yield part
             _finish(part, target, work, overwrite)
         finally:

@@ -51,7 +51,7 @@ def _keep(batch: Batch, targets: list[Targets], losses: Losses, replay: Path) ->
     for index, each in enumerate(targets):
         tensors |= {f"targets.{index}.boxes": each.boxes, f"targets.{index}.labels": each.labels}
     with whole_file(replay / "batch.safetensors") as part:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part)
+        save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, part)
     facts = {
         "pictures": batch.names,
         "ids": batch.ids,

@@ -1,0 +1,60 @@
+"""A detector so small that a run of it takes seconds, on a few small pairs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+MODEL = """
+[model]
+spectra = ["ir", "rgb"]
+width = 64
+levels = 2
+queries = 8
+detections = 8
+backbone = { depth = 10, levels = [1], normalisation = "group", frozen_stages = 0 }
+fusion = { name = "caff-lite", stages = 2, reduced = 8 }
+encoder = { layers = 2, blocks = 1, high_levels = 1, heads = 2, points = 2, feedforward = 32, dropout = 0.1 }
+decoder = { layers = 2, heads = 2, points = 2, feedforward = 32, dropout = 0.1 }
+denoising = { number = 50 }
+input = { short_side = 48, max_side = 64 }
+
+[train]
+weights = ""
+epochs = 3
+batch = 2
+workers = 0
+lr = 1e-3
+lr_backbone = 1e-4
+freeze_backbone = false
+warmup = 2
+save_every = 2
+augment = { scales = [40, 48], max_side = 64, crop_scales = [48], crop_range = [24, 40], photometric = "independent", \
+modality_dropout = { rgb = 0.2, ir = 0.2 } }
+"""
+DATA = """
+[data]
+name = "tiny"
+root = "."
+classes = ["person", "car", "bicycle"]
+label_spectrum = "ir"
+splits = { train = { annotations = ["train.json"] }, val = { annotations = ["train.json"] } }
+"""
+
+
+class Files(NamedTuple):
+    """Arguments of a tiny run."""
+
+    model: str
+    dataset: str
+    folder: Path
+
+
+@pytest.fixture
+def tiny_files(make_pairs: Callable[..., object], tmp_path: Path) -> Files:
+    """A model file and a data set of nine pairs."""
+    pairs = make_pairs(count=9)
+    (tmp_path / "tiny.toml").write_text(MODEL)
+    (pairs.root / "dataset.toml").write_text(DATA)  # type: ignore[attr-defined]
+    return Files(str(tmp_path / "tiny.toml"), str(pairs.root / "dataset.toml"), tmp_path)  # type: ignore[attr-defined]
