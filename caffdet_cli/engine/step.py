@@ -55,7 +55,7 @@ def _keep(batch: Batch, targets: list[Targets], losses: Losses, replay: Path) ->
     facts = {
         "pictures": batch.names,
         "ids": batch.ids,
-        "terms": {name: float(term) for name, term in losses.terms.items()},
+        "terms": {name: float(term.detach()) for name, term in losses.terms.items()},
     }
     write_text(replay / "batch.json", json.dumps(facts, indent=2) + "\n")
     return (

@@ -39,9 +39,9 @@ def read_published(path: Path) -> dict[str, Tensor]:
                 f"{path} carries code ({found[1]}) and was not loaded; get the file from its authors"
             ) from error
         raise WeightsError(f"cannot read {path}: it is no checkpoint, or broken") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError, IndexError) as error:
         raise WeightsError(
-            f"cannot read {path}: it is truncated or no checkpoint ({str(error).splitlines()[0]})"
+            f"cannot read {path}: it is truncated or no checkpoint ({(str(error).splitlines() or [type(error).__name__])[0]})"
         ) from error
     state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):

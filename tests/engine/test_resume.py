@@ -102,13 +102,10 @@ def run_command(words: list[str]) -> "subprocess.Popen[bytes]":
 
 def writes(run: Path) -> set[tuple[str, int]]:
     """What the folder holds, so that a change of it shows that the run has gone on."""
-    found = set()
-    for path in run.rglob("*"):
-        try:
-            found.add((path.name, path.stat().st_mtime_ns))
-        except FileNotFoundError:
-            continue
-    return found
+    try:
+        return {(path.name, path.stat().st_mtime_ns) for path in run.rglob("*")}
+    except FileNotFoundError:  # a checkpoint was renamed meanwhile: look again
+        return writes(run)
 
 
 def test_a_checkpoint_interrupted_between_its_renames_is_found(tiny_files, unbroken):

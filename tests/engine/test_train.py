@@ -23,10 +23,8 @@ def test_a_frozen_backbone_stays_and_the_rest_is_trained(tiny_files):
     (rest,) = make_optimizer(network, Train(freeze_backbone=True)).param_groups
     trained = {id(parameter) for parameter in rest["params"]}
     for name, parameter in network.named_parameters():
-        frozen = (
-            name.startswith("pyramid.backbone")
-            or name.endswith((".query.weight", ".query.bias"))
-            and "fusions" not in name
+        frozen = name.startswith("pyramid.backbone") or (
+            name.endswith((".query.weight", ".query.bias")) and "fusions" not in name
         )
         assert (id(parameter) not in trained) == frozen, name
 

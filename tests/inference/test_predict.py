@@ -1,0 +1,153 @@
+"""Predicting on files: pairs by name, lists, what is missing; and which spectra a detector is given."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_pair_settings, tiny_settings
+
+from caffdet_cli.data.formats.coco import read_coco
+from caffdet_cli.data.formats.detections import DetectionArrays
+from caffdet_cli.data.images import read_picture
+from caffdet_cli.errors import ConfigError, DatasetError, OutputError, WeightsError
+from caffdet_cli.evaluation.detector import evaluate, to_categories
+from caffdet_cli.inference.predict import predict
+from caffdet_cli.inference.predictor import choose_device
+from caffdet_cli.inference.sources import common_name, picture_set
+from caffdet_cli.models.build import detector
+from caffdet_cli.settings.conventions import Conventions
+from caffdet_cli.settings.model import Input
+from caffdet_cli.weights.store import save_weights
+
+CLASSES = ("person", "car", "bicycle")
+SMALL = Input(short_side=48, max_side=64)
+
+
+def save(path: Path, pair: bool = True, classes: tuple[str, ...] = CLASSES) -> str:
+    """An untrained detector on disk."""
+    torch.manual_seed(0)
+    model = (tiny_pair_settings() if pair else tiny_settings()).model_copy(update={"input": SMALL})
+    ids = tuple(range(len(classes)))
+    known = Conventions(
+        input=SMALL, spectra=model.spectra, label_spectrum=model.spectra[0], classes=classes, category_ids=ids
+    )
+    save_weights(path, detector(model, len(classes)).state_dict(), model, known)
+    return str(path)
+
+
+def test_folders_are_paired_by_name_and_the_lonely_are_listed(make_pairs, tmp_path):
+    root = make_pairs(count=3).root
+    (root / "ir" / "002.png").unlink()
+    done = predict(
+        save(tmp_path / "w.safetensors"), tmp_path / "out", rgb=root / "rgb", ir=root / "ir", score=0, device="cpu"
+    )
+    assert (done.pictures, done.lonely) == (3, ("002",))
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert {entry["image_id"] for entry in found} == {"000", "001", "002"}
+    assert {"image_id", "category_id", "bbox", "score"} <= found[0].keys()
+    assert read_picture(next((tmp_path / "out" / "pictures").glob("*.jpg"))).ndim == 3
+
+
+def test_two_files_are_a_pair_whatever_their_names(make_pairs, tmp_path):
+    root = make_pairs(count=2).root
+    done = predict(
+        save(tmp_path / "w.safetensors"),
+        tmp_path / "out",
+        rgb=root / "rgb" / "000.png",
+        ir=root / "ir" / "001.png",
+        device="cpu",
+    )
+    assert (done.pictures, done.lonely) == (1, ())
+
+
+def test_a_pair_model_takes_one_spectrum_alone(make_pairs, tmp_path):
+    root = make_pairs(count=2).root
+    assert predict(save(tmp_path / "w.safetensors"), tmp_path / "out", ir=root / "ir", device="cpu").pictures == 2
+
+
+def test_a_list_names_pictures_beside_it(make_pairs, tmp_path):
+    root = make_pairs(count=2).root
+    (root / "list.txt").write_text("rgb/000.png\n\nrgb/001.png\n")
+    assert (
+        predict(
+            save(tmp_path / "w.safetensors"), tmp_path / "out", rgb=root / "list.txt", device="cpu", draw=False
+        ).pictures
+        == 2
+    )
+    (root / "list.txt").write_text("rgb/000.png\nrgb/009.png\n")
+    with pytest.raises(DatasetError, match="line 2"):
+        predict(save(tmp_path / "w.safetensors"), tmp_path / "other", rgb=root / "list.txt", device="cpu")
+
+
+def test_a_truncated_picture_is_named_and_nothing_is_left(make_pairs, tmp_path):
+    root = make_pairs(count=2).root
+    path = root / "ir" / "001.png"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DatasetError, match=r"001\.png"):
+        predict(save(tmp_path / "w.safetensors"), tmp_path / "out", rgb=root / "rgb", ir=root / "ir", device="cpu")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs", "w.safetensors"]
+
+
+def test_wrong_requests_are_one_sentence(make_pairs, tmp_path):
+    root, weights = make_pairs(count=1).root, save(tmp_path / "w.safetensors")
+    single = save(tmp_path / "single.safetensors", pair=False)
+    with pytest.raises(DatasetError, match="no picture"):
+        predict(weights, tmp_path / "out")
+    with pytest.raises(ConfigError, match="--rgb"):
+        predict(single, tmp_path / "out", ir=root / "ir")
+    with pytest.raises(WeightsError, match="not there"):
+        predict(str(tmp_path / "nothing.safetensors"), tmp_path / "out", rgb=root / "rgb")
+    with pytest.raises(OutputError, match="--overwrite"):
+        predict(weights, root, rgb=root / "rgb")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="no pictures"):
+        predict(weights, tmp_path / "out", rgb=tmp_path / "empty")
+    with pytest.raises(ConfigError, match="unknown"):
+        choose_device("gpu")
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [("FLIR_00001_RGB", "FLIR_00001"), ("FLIR_00001_PreviewData", "FLIR_00001"), ("010001", "010001"), ("_ir", "_ir")],
+)
+def test_names_of_both_spectra_come_together(stem, name):
+    assert common_name(stem) == name
+
+
+def test_the_same_name_twice_is_refused(make_pairs, tmp_path):
+    root = make_pairs(count=1).root
+    (root / "rgb" / "000_RGB.png").write_bytes((root / "rgb" / "000.png").read_bytes())
+    with pytest.raises(DatasetError, match="same name"):
+        picture_set(root / "rgb", None, Conventions(spectra=("rgb",), label_spectrum="rgb"))
+
+
+def test_evaluation_shows_a_pair_model_both_and_each_spectrum(make_pairs, tmp_path):
+    pairs = make_pairs(count=3)
+    (pairs.root / "dataset.toml").write_text(
+        '[data]\nname = "tiny"\nroot = "."\nlabel_spectrum = "ir"\nsplits = { val = { annotations = ["train.json"] } }\n'
+    )
+    weights, dataset = save(tmp_path / "w.safetensors"), str(pairs.root / "dataset.toml")
+    report = evaluate(weights, dataset, device="cpu", workers=0, output=tmp_path / "out")
+    assert list(report.spectra) == ["pair", "rgb", "ir"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "detections-ir.json",
+        "detections-pair.json",
+        "detections-rgb.json",
+        "report.json",
+    ]
+    single = save(tmp_path / "single.safetensors", pair=False)
+    with pytest.raises(ConfigError, match="--against"):
+        evaluate(weights, dataset, device="cpu", workers=0, against=(weights, single))
+    with pytest.raises(ConfigError, match="trained on rgb alone"):
+        evaluate(single, dataset, device="cpu", workers=0, spectrum="ir")
+
+
+def test_classes_are_matched_by_name_not_by_place(make_pairs):
+    annotations = read_coco(make_pairs(count=1).annotations)
+    known = Conventions(classes=("bicycle", None, "person"), category_ids=(4, None, 9))
+    found = {0: DetectionArrays(np.zeros((3, 4)), np.array([0, 1, 2]), np.array([0.9, 0.8, 0.7]))}
+    named = to_categories(found, known, annotations)[0]
+    assert [annotations.categories[label].name for label in named.labels] == ["bicycle", "person"]
+    assert named.scores.tolist() == [0.9, 0.7]  # the slot without a name is left out
