@@ -6,7 +6,7 @@ Each is trained from random weights: RGB alone, infrared alone, and CAFF-Lite-DI
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,6 +43,8 @@ def run_demo(
     output: str | Path | None = None,
     *,
     seed: int | None = None,
+    data_root: str | Path | None = None,
+    overrides: Sequence[str] = (),
     device: str = "auto",
     overwrite: bool = False,
     watches: Callable[[str], Watch] = lambda title: Watch(),
@@ -53,20 +55,20 @@ def run_demo(
     Args:
         output: folder of everything; None: `runs/demo-<number>`.
         seed: of the three trainings; None: the recipe's.
+        data_root: a data set of this form; None: the built-in one, made at first use.
+        overrides: `dotted.key=value`, for all three.
         watches: how each training is shown, by its title.
 
     Returns:
         The folder, and the figures of its `report.json`.
     """
     begun, progress = time.monotonic(), progress or Progress()
-    folder = Path(output) if output is not None else _next(Path("runs"))
+    folder = Path(output) if output is not None else next_folder(Path("runs"))
     fresh_folder(folder, overwrite)
-    root = demo_root(progress)
-    overrides = [] if seed is None else [f"train.seed={seed}"]
+    root = Path(data_root) if data_root is not None else demo_root(progress)
+    said = [*overrides, *([] if seed is None else [f"train.seed={seed}"])]
     for number, (spectra, model) in enumerate(MODELS.items(), start=1):
-        job = new_job(
-            "demo", model=model, output=folder / spectra, data_root=root, overwrite=overwrite, overrides=overrides
-        )
+        job = new_job("demo", model=model, output=folder / spectra, data_root=root, overwrite=overwrite, overrides=said)
         run(job, device, watches(f"{number}/{len(MODELS)} {TITLES[spectra]}"))
     report = evaluate(
         str(folder / "pair"),
@@ -104,7 +106,7 @@ def _draw(folder: Path, root: Path, device: str, overwrite: bool, progress: Prog
     )
 
 
-def _next(parent: Path) -> Path:
+def next_folder(parent: Path) -> Path:
     """`<parent>/demo-<number>`, one above the highest that is there."""
     taken = [int(found[1]) for path in parent.glob("demo-*") if (found := re.match(r"demo-(\d+)$", path.name))]
     return parent / f"demo-{max(taken, default=0) + 1}"

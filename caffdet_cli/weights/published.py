@@ -40,9 +40,8 @@ def read_published(path: Path) -> dict[str, Tensor]:
             ) from error
         raise WeightsError(f"cannot read {path}: it is no checkpoint, or broken") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError, IndexError) as error:
-        raise WeightsError(
-            f"cannot read {path}: it is truncated or no checkpoint ({(str(error).splitlines() or [type(error).__name__])[0]})"
-        ) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"cannot read {path}: it is truncated or no checkpoint ({reason})") from error
     state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no tensors under 'model'; it looks like {_kind(content)}")

@@ -126,7 +126,7 @@ def test_the_same_name_twice_is_refused(make_pairs, tmp_path):
 def test_evaluation_shows_a_pair_model_both_and_each_spectrum(make_pairs, tmp_path):
     pairs = make_pairs(count=3)
     (pairs.root / "dataset.toml").write_text(
-        '[data]\nname = "tiny"\nroot = "."\nlabel_spectrum = "ir"\nsplits = { val = { annotations = ["train.json"] } }\n'
+        '[data]\nname = "tiny"\nroot = "."\nlabel_spectrum = "ir"\n[data.splits.val]\nannotations = ["train.json"]\n'
     )
     weights, dataset = save(tmp_path / "w.safetensors"), str(pairs.root / "dataset.toml")
     report = evaluate(weights, dataset, device="cpu", workers=0, output=tmp_path / "out")

@@ -1,0 +1,39 @@
+"""The demo from end to end, on a few pairs and with one epoch."""
+
+import json
+from pathlib import Path
+
+from caffdet_cli.data.demo_set import make_demo
+from caffdet_cli.demo import next_folder, run_demo
+from caffdet_cli.engine.watch import Watch
+
+SHORT = ["train.epochs=1", "train.batch=4", "train.warmup=0"]
+
+
+def test_the_demo_trains_evaluates_draws_and_reports(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_demo(tmp_path / "data", train=8, val=4, size=(64, 80))
+    titles: list[str] = []
+
+    folder, figures = run_demo(
+        data_root=tmp_path / "data",
+        overrides=SHORT,
+        device="cpu",
+        watches=lambda title: titles.append(title) or Watch(),
+    )
+
+    assert str(folder) == "runs/demo-1"
+    assert len(titles) == 3
+    written = json.loads((folder / "report.json").read_text())
+    assert written["pair"] == figures.pair
+    assert written.keys() == {
+        "schema",
+        "pair",
+        "rgb_alone",
+        "ir_alone",
+        "pair_without_rgb",
+        "pair_without_ir",
+        "seconds",
+    }
+    assert (folder / "pictures" / "sheet.jpg").is_file()
+    assert str(next_folder(Path("runs"))) == "runs/demo-2"
