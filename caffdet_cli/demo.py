@@ -65,6 +65,7 @@ def run_demo(
     begun, progress = time.monotonic(), progress or Progress()
     folder = Path(output) if output is not None else next_folder(Path("runs"))
     fresh_folder(folder, overwrite)
+    (folder / "report.json").unlink(missing_ok=True)  # it would tell of other runs than those beside it
     root = Path(data_root) if data_root is not None else demo_root(progress)
     said = [*overrides, *([] if seed is None else [f"train.seed={seed}"])]
     for number, (spectra, model) in enumerate(MODELS.items(), start=1):

@@ -58,7 +58,7 @@ def command(
             if resume is not None
             else new_job(str(dataset), overwrite=overwrite, overrides=overrides, progress=progress, **words)  # type: ignore[arg-type]
         )
-        _show_plan(job)
+        _show_plan(job, json)
         return
     from caffdet_cli.engine.train import train
 
@@ -78,9 +78,14 @@ def command(
     _show(trained, json)
 
 
-def _show_plan(job: "Job") -> None:
+def _show_plan(job: "Job", json: bool) -> None:
     """What would be done."""
     settings = job.config.train
+    if json:
+        facts = {"run": str(job.folder), "weights": job.weights and str(job.weights), "epochs": settings.epochs}
+        counts = {"train": len(job.train.examples), job.val_split: len(job.val.examples)}
+        console.print_json({"schema": 1, "dry_run": True, **facts, "pictures": counts})
+        return
     start = f"the weights {job.weights}" if job.weights else "random weights"
     typer.echo(f"would train {'+'.join(job.config.model.spectra)} from {start} into {job.folder}:")
     typer.echo(

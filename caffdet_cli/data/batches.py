@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 from collections.abc import Iterator
 from functools import partial
 
@@ -115,8 +116,10 @@ def loader(dataset: PairDataset, sampler: EpochSampler, workers: int, pin_memory
 
 
 def _one_thread(worker: int) -> None:
-    """Workers are parallel already."""
+    """Workers are parallel already. Signals are for the main process: it still needs them for the step it finishes."""
     cv2.setNumThreads(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def fingerprint(annotations: AnnotationSet) -> str:

@@ -4,9 +4,9 @@
 it is whole; the one before is kept under another name until then: a kill at any moment leaves one to go on from.
 """
 
+import io
 import pickle
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ class Position(NamedTuple):
     epoch: int  # from 0
     step: int  # finished steps of this epoch
     totals: dict[str, float]  # sums of the logged losses over these steps
-    best: float  # AP of the best validation, -1 before the first
+    best: float | None  # AP of the best validation, None before the first
     metrics: int  # bytes of metrics.jsonl that belong to it
     fingerprint: str  # of the training data
 
@@ -59,7 +59,9 @@ def save_last(
             "optimizer": optimizer.state_dict(),
             "generators": generator_states(),
         }
-        torch.save(content, part / _STATE)
+        written = io.BytesIO()  # torch hides why a write to a file fails
+        torch.save(content, written)
+        (part / _STATE).write_bytes(written.getbuffer())
 
     _switch(folder / "checkpoints" / "last", fill)
 
@@ -72,15 +74,20 @@ def save_best(folder: Path, detector: torch.nn.Module, model: Model, conventions
     )
 
 
+def last_of(folder: Path) -> Path | None:
+    """The whole checkpoint of a run, also where the run was killed between two renames."""
+    last = folder / "checkpoints" / "last"
+    return next((place for place in (last, _before(last)) if place.is_dir()), None)
+
+
 def read_last(folder: Path) -> Saved | None:
     """The checkpoint to go on from; None where the run was stopped before its first.
 
     Raises:
         WeightsError: it is there and cannot be read.
     """
-    last = folder / "checkpoints" / "last"
-    place = last if last.is_dir() else _before(last)
-    if not place.is_dir():
+    place = last_of(folder)
+    if place is None:
         return None
     stored = read_weights(place / _WEIGHTS)
     try:
@@ -114,13 +121,9 @@ def _switch(target: Path, fill: Callable[[Path], None]) -> None:
         part.mkdir(parents=True)
         try:
             fill(part)
-        except RuntimeError as error:  # torch's own writer hides the system's reason
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from error
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
             raise
-        finally:
-            if sys.exc_info()[0] is not None:
-                shutil.rmtree(part, ignore_errors=True)
         if target.is_dir():
             shutil.rmtree(before, ignore_errors=True)
             target.rename(before)

@@ -1,5 +1,6 @@
 """What a training run is asked to do, checked before anything long begins: settings, data, classes, folder, weights."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +9,16 @@ from pathlib import Path
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.splits import class_slots, load_split
+from caffdet_cli.engine.checkpoint import last_of
 from caffdet_cli.errors import ConfigError, DatasetError, OutputError
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.config import Config
 from caffdet_cli.settings.conventions import Conventions
-from caffdet_cli.settings.load import load_config
+from caffdet_cli.settings.load import flat, load_config
 from caffdet_cli.weights.known import find_weights
+
+_MAY_CHANGE = ("train.epochs", "train.workers", "train.validate_every", "train.save_every", "data.root")
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,16 @@ def new_job(
     """
     if weights and from_scratch:
         raise ConfigError("--weights and --from-scratch contradict each other; give one of them")
-    said = [*overrides, *(["train.weights=''"] if from_scratch else [f"train.weights={weights!r}"] if weights else [])]
+    first = "" if from_scratch else weights
+    said = [*overrides, *([] if first is None else [f"train.weights={json.dumps(first, ensure_ascii=False)}"])]
     config = load_config(dataset=dataset, model=model, overrides=said).config
     root = place_of(config.data, Path(data_root) if data_root is not None else None, progress)
     if root is not None:  # the run must find its data again when it is continued from another folder
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(root.resolve())})})
     train, val, val_split = _splits(config, root, progress)
     start = find_weights(config.train.weights) if config.train.weights else None
+    if start is not None and Path(config.train.weights).expanduser().exists():  # no name: found from any folder again
+        config = config.model_copy(update={"train": config.train.model_copy(update={"weights": str(start.resolve())})})
     name = f"{Path(model or config.data.model or 'model').stem}-{config.data.name or Path(dataset).stem}"
     folder = Path(output) if output is not None else _numbered(Path("runs"), name)
     fresh_folder(folder, overwrite)
@@ -67,14 +74,25 @@ def new_job(
 
 
 def resumed_job(run: str | Path, *, overrides: Sequence[str] = (), progress: Progress | None = None) -> Job:
-    """The run in a folder, to be continued; settings are those it was started with."""
+    """The run in a folder, to be continued; settings are those it was started with.
+
+    Raises:
+        ConfigError: an override would change its numbers (train.epochs may change: it goes on for longer).
+    """
     folder = Path(run)
     settings = folder / "config.toml"
     if not settings.is_file():
         raise OutputError(f"{folder} is no run folder: it has no config.toml; give the folder that caffdet train made")
     config = load_config(files=[settings], overrides=overrides).config
+    before, after = flat(load_config(files=[settings]).config), flat(config)
+    if changed := [key for key in before | after if before.get(key) != after.get(key) and key not in _MAY_CHANGE]:
+        raise ConfigError(
+            f"{changed[0]} cannot change when a run goes on (only {', '.join(_MAY_CHANGE)} can); "
+            f"start another run from its weights with --weights {folder}"
+        )
     train, val, val_split = _splits(config, None, progress)
-    start = find_weights(config.train.weights) if config.train.weights else None  # where no checkpoint was saved yet
+    fresh = last_of(folder) is None  # killed before its first checkpoint
+    start = find_weights(config.train.weights) if config.train.weights and fresh else None
     return Job(config, conventions_of(config, train), train, val, val_split, folder, start, resume=True)
 
 
@@ -105,5 +123,6 @@ def _splits(config: Config, root: Path | None, progress: Progress | None) -> tup
 def _numbered(parent: Path, name: str) -> Path:
     """`<parent>/<name>-<number>`, one above the highest that is there."""
     pattern = re.compile(re.escape(name) + r"-(\d+)$")
-    taken = [int(found[1]) for path in parent.glob(f"{name}-*") if (found := pattern.match(path.name))]
+    paths = parent.iterdir() if parent.is_dir() else ()
+    taken = [int(found[1]) for path in paths if (found := pattern.match(path.name))]
     return parent / f"{name}-{max(taken, default=0) + 1}"

@@ -19,8 +19,8 @@ from caffdet_cli.settings.load import to_toml
 
 
 def write_start(job: Job) -> None:
-    """`config.toml` (resolved) and `run.json`; checkpoints of a run that is overwritten go."""
-    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+    """`config.toml` (resolved) and `run.json`; what a run that is overwritten left in the folder goes."""
+    _clear(job.folder)
     write_text(job.folder / "config.toml", to_toml(job.config))
     facts = {
         "schema": 1,
@@ -36,6 +36,15 @@ def write_start(job: Job) -> None:
         "threads": torch.get_num_threads(),
     }
     write_text(job.folder / "run.json", json.dumps(facts, indent=2) + "\n")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run and its evaluation write, and nothing else; first what makes it a run folder."""
+    for pattern in ("config.toml", "run.json", "metrics.jsonl", "report.json", "detections-*.json"):
+        for path in folder.glob(pattern):
+            path.unlink()
+    for name in ("checkpoints", "diverged", "pictures"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 class Metrics:

@@ -1,6 +1,7 @@
 """One optimisation step, and what happens when its loss is not finite."""
 
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -29,36 +30,49 @@ def optimise(
         replay: folder for the batch in case the loss is not finite.
 
     Raises:
-        Diverged: naming the pictures and the loss terms; weights are as before the step.
+        Diverged: the loss or its gradient is not finite; names the pictures and the loss terms. Weights are as before
+            the step.
     """
     with accelerator.autocast():
         losses: Losses = objective(batch, targets)
     if not torch.isfinite(losses.total):
-        raise Diverged(_keep(batch, targets, losses, replay))
+        raise Diverged(_keep(batch, targets, losses, replay, "loss"))
     optimizer.zero_grad(set_to_none=True)
     accelerator.backward(losses.total)
-    if clip:
-        accelerator.clip_grad_norm_([each for group in optimizer.param_groups for each in group["params"]], clip)
+    trained = [each for group in optimizer.param_groups for each in group["params"]]
+    norm = accelerator.clip_grad_norm_(trained, clip or math.inf)  # without a limit it only measures
+    if not torch.isfinite(norm):
+        raise Diverged(_keep(batch, targets, losses, replay, "gradient"))
     optimizer.step()
     return losses
 
 
-def _keep(batch: Batch, targets: list[Targets], losses: Losses, replay: Path) -> str:
-    """Write the batch and say what is wrong with it."""
+def _keep(batch: Batch, targets: list[Targets], losses: Losses, replay: Path, what: str) -> str:
+    """Write the batch for replay, and say what is wrong with it.
+
+    `batch.safetensors` has every field of `Pictures` as `pixels.0`, `padding.0`, ... by stream, and the objects as
+    `targets.0.boxes`, `targets.0.labels`, ... by picture; `batch.json` has the rest.
+    """
     bad = [name for name, term in losses.terms.items() if not torch.isfinite(term)]
-    tensors = {f"pixels.{stream}": pictures.pixels for stream, pictures in enumerate(batch.spectra)}
-    tensors |= {f"padding.{stream}": pictures.padding for stream, pictures in enumerate(batch.spectra)}
+    tensors = {
+        f"{field}.{stream}": tensor
+        for stream, pictures in enumerate(batch.spectra)
+        for field, tensor in pictures._asdict().items()
+    }
     for index, each in enumerate(targets):
         tensors |= {f"targets.{index}.boxes": each.boxes, f"targets.{index}.labels": each.labels}
-    with whole_file(replay / "batch.safetensors") as part:
-        save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, part)
+    with whole_file(replay / "batch.safetensors") as part:  # copies: both streams may share their padding
+        copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        save_file(copies, part)
     facts = {
         "pictures": batch.names,
         "ids": batch.ids,
-        "terms": {name: float(term.detach()) for name, term in losses.terms.items()},
+        "reference": batch.reference,
+        "terms": {name: str(float(term.detach())) for name, term in losses.terms.items()},  # JSON has no NaN
     }
     write_text(replay / "batch.json", json.dumps(facts, indent=2) + "\n")
+    where = f" (terms {', '.join(bad[:4]) or 'total'})" if what == "loss" else ""
     return (
-        f"the loss is not finite at pictures {', '.join(batch.names)} (terms {', '.join(bad[:4]) or 'total'}); "
+        f"the {what} is not finite at pictures {', '.join(batch.names)}{where}; "
         f"the batch is kept in {replay}; try a smaller train.lr or look at these pictures"
     )

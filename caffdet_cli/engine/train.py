@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 
-from caffdet_cli.data.batches import EpochSampler, fingerprint, loader, to_device
+from caffdet_cli.data.batches import EpochSampler, Loaded, fingerprint, loader, to_device
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.engine.checkpoint import Position, read_last, restore_generators, save_best, save_last
 from caffdet_cli.engine.job import Job, new_job, resumed_job
@@ -39,7 +39,7 @@ class Trained:
 
     folder: Path
     epochs: int
-    best: float  # AP of the best checkpoint, 0..1
+    best: float  # AP of the best checkpoint, 0..1; -1 where there is no object to find
     account: Account | None  # what became of the tensors of the starting weights
 
 
@@ -97,7 +97,8 @@ def run(job: Job, device: str = "auto", watch: Watch | None = None) -> Trained:
     trainer = Trainer(job, device, watch or Watch())
     with stop_flag() as flag:
         trainer.run(flag)
-    return Trained(job.folder, job.config.train.epochs, trainer.best, trainer.account)
+    best = -1.0 if trainer.best is None else trainer.best
+    return Trained(job.folder, job.config.train.epochs, best, trainer.account)
 
 
 class Trainer:
@@ -118,7 +119,8 @@ class Trainer:
         self.sampler = EpochSampler(len(dataset), self.settings.batch, self.settings.seed, shuffle=True, drop_last=True)
         self.batches = loader(dataset, self.sampler, self.settings.workers, self.accelerator.device.type == "cuda")
         self.fingerprint = fingerprint(job.train)
-        self.epoch, self.step, self.best, self.totals = 0, 0, -1.0, dict[str, float]()
+        self.epoch, self.step, self.totals = 0, 0, dict[str, float]()
+        self.best: float | None = None
         self.steps = self.sampler.batches
         with friendly_writes(job.folder):
             job.folder.mkdir(parents=True, exist_ok=True)
@@ -163,33 +165,44 @@ class Trainer:
                 self._stop(flag.signal)
             if self.settings.save_every and self.step % self.settings.save_every == 0 and self.step < self.steps:
                 self._save()
-        self._close_epoch()
+        self._close_epoch(flag)
 
-    def _close_epoch(self) -> None:
-        """Figures, validation and checkpoints at the end of an epoch."""
+    def _close_epoch(self, flag: StopFlag) -> None:
+        """Figures, validation and checkpoints at the end of an epoch; counts it only when all of it is done."""
         means = {name: total / max(1, self.step) for name, total in sorted(self.totals.items())}
+        report = None
+        if (self.epoch + 1) % self.settings.validate_every == 0 or self.epoch + 1 == self.settings.epochs:
+            report = self.validate(flag)
         self.epoch, self.step, self.totals = self.epoch + 1, 0, {}
         self.metrics.write("epoch", epoch=self.epoch, **means)
-        report = None
-        if self.epoch % self.settings.validate_every == 0 or self.epoch == self.settings.epochs:
-            report = self.validate()
+        if report is not None:
             self.metrics.write("validation", epoch=self.epoch, split=self.job.val_split, **report.numbers)
-            if report.ap > self.best:
+            if self.best is None or report.ap > self.best:
                 self.best = report.ap
                 save_best(self.job.folder, self.detector, self.job.config.model, self.job.conventions)
         self._save()
         self.watch.validated(self.epoch, means.get("loss", 0.0), report)
 
-    def validate(self) -> CocoReport:
-        """AP on the validation split, by the model's own spectra. Draws no random numbers."""
+    def validate(self, flag: StopFlag) -> CocoReport:
+        """AP on the validation split, by the model's own spectra. Draws no random numbers.
+
+        A signal stops it at once: the finished steps are saved, and the run goes on with the validation.
+        """
         job = self.job
         sizes = {(example.height, example.width) for example in job.val.examples}
         batch = self.settings.batch if len(sizes) == 1 else 1  # padding changes results of CAFF
         dataset = PairDataset(job.val, job.conventions, augment=None, seed=0)
         batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), workers=0)
         predictor = Predictor(self.detector, job.conventions.spectra, self.accelerator.device, self.settings.precision)
-        found = dict(predictor.run(self.watch.validating().track(batches, "validating", total=len(batches))))
+        shown = self.watch.validating().track(self._until(flag, batches), "validating", total=len(batches))
+        found = dict(predictor.run(shown))
         return evaluate_coco(job.val, to_categories(found, job.conventions, job.val))
+
+    def _until(self, flag: StopFlag, batches: Iterable[Loaded]) -> Iterator[Loaded]:
+        for batch in batches:
+            if flag.signal is not None:
+                self._stop(flag.signal)
+            yield batch
 
     def _count(self, losses: Losses, lr: float) -> None:
         """Add a step to the epoch's figures and tell it."""

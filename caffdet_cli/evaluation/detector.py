@@ -1,7 +1,10 @@
 """A detector scored on a data set; a pair model also with each spectrum removed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+
+import torch
 
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.batches import EpochSampler, loader
@@ -12,6 +15,7 @@ from caffdet_cli.data.splits import class_slots, load_split
 from caffdet_cli.errors import ConfigError
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
 from caffdet_cli.evaluation.report import SpectraReport, write_report
+from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.predictor import Given, Predictor, choose_device, relabelled
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Progress
@@ -21,6 +25,8 @@ from caffdet_cli.settings.load import load_config
 from caffdet_cli.weights.load import Loaded, load_detector
 
 Found = dict[int | str, DetectionArrays]
+
+_ALONE = ("rgb", "ir")  # order of the detectors after --against
 
 
 def evaluate(
@@ -59,7 +65,9 @@ def evaluate(
         fresh_folder(Path(output), overwrite)
     place = choose_device(device)
     main = load_detector(weights)
-    others = [load_detector(each) for each in against or ()]
+    others = dict(zip(_ALONE, map(load_detector, against or ()), strict=False))
+    check_rivals(others)
+    given_all = choices(main.conventions, spectrum)
     data = load_config(dataset=dataset, overrides=overrides).config.data
     root = place_of(data, Path(data_root) if data_root is not None else None, progress)
     name, annotations = load_split(data, split, root, progress)
@@ -67,24 +75,30 @@ def evaluate(
         progress.say(f"scoring on the split {name!r} ({len(annotations.examples)} pictures)")
     settings = (place, precision or "fp32", batch or 1, 2 if workers is None else workers)
     reports: dict[str, CocoReport] = {}
-    for given in choices(main.conventions, spectrum):
-        found, conventions = detect(main, annotations, data, given, *settings, progress)
-        reports[given] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
-        if output is not None:
-            write_detections(Path(output) / f"detections-{given}.json", found, conventions.category_ids)
-    rivals = {}
-    for other, words in zip(others, ("rgb", "ir"), strict=False):
-        if other.conventions.spectra != (words,):
+    with whole_folder(Path(output), overwrite=overwrite) if output is not None else nullcontext() as folder:
+        for given in given_all:
+            found, conventions = detect(main, annotations, data, given, *settings, progress)
+            reports[given] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
+            if folder is not None:
+                write_detections(folder / f"detections-{given}.json", found, conventions.category_ids)
+        rivals = {}
+        for alone, other in others.items():
+            found, conventions = detect(other, annotations, data, "pair", *settings, progress)
+            rivals[alone] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
+        report = SpectraReport(reports, rivals)
+        if folder is not None:
+            write_report(report, folder / "report.json")
+    return report
+
+
+def check_rivals(others: Mapping[str, Loaded]) -> None:
+    """Refuse detectors after --against that look at something else than their place says, before anything long."""
+    for alone, other in others.items():
+        if other.conventions.spectra != (alone,):
             raise ConfigError(
                 "--against takes a detector of RGB alone, then one of infrared alone; "
                 f"{other.source} looks at {' and '.join(other.conventions.spectra)}"
             )
-        found, conventions = detect(other, annotations, data, "pair", *settings, progress)
-        rivals[words] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
-    report = SpectraReport(reports, rivals)
-    if output is not None:
-        write_report(report, Path(output) / "report.json")
-    return report
 
 
 def choices(conventions: Conventions, spectrum: Given | None) -> list[Given]:
@@ -105,7 +119,7 @@ def detect(
     annotations: AnnotationSet,
     data: Data,
     given: Given,
-    device: object,
+    device: torch.device,
     precision: str,
     batch: int,
     workers: int,
@@ -113,7 +127,7 @@ def detect(
 ) -> tuple[Found, Conventions]:
     """Detections by picture id, labels as class slots; and the conventions with the class list that was used."""
     conventions = with_classes(loaded, annotations, data)
-    predictor = Predictor(loaded.detector, conventions.spectra, choose_device(str(device)), precision)
+    predictor = Predictor(loaded.detector, conventions.spectra, device, precision)
     dataset = PairDataset(annotations, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), workers)
     label = f"detecting ({given})" if len(conventions.spectra) > 1 else "detecting"

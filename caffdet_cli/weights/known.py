@@ -1,6 +1,7 @@
 """From the words after --weights to a file."""
 
 import difflib
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def _fetched(name: str, entry: dict[str, Any]) -> Path:
         return place
     raise WeightsError(
         f"weights {name!r} ({entry['about']}) are not at hand. To fetch them:\n"
-        f"  mkdir -p {place.parent} && curl -L -o {place} {entry['url']}\n"
+        f"  mkdir -p {shlex.quote(str(place.parent))} && curl -L -o {shlex.quote(str(place))} {entry['url']}\n"
         "or give another file with --weights FILE, or train from random weights with --from-scratch"
     )
 

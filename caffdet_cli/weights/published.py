@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from caffdet_cli.errors import WeightsError
-from caffdet_cli.settings.model import CaffLite, Dino, InterleavedEncoder, Model, NoFusion, ResNet
+from caffdet_cli.settings.model import Dino, Model
 
 KEY_AWARE = "Lite-DINO with key-aware attention"
 
@@ -22,6 +23,9 @@ _DEPTHS = {
     (2, False): 18,
     (6, False): 34,
 }  # blocks of stage 2, bottleneck
+
+_STAGE = r"conv_corr\.0\.attention_stages\.(\d+)\."
+_SIZES = ("transformer.tgt_embed.weight", "transformer.enc_out_class_embed.weight", "transformer.level_embed")
 
 
 def read_published(path: Path) -> dict[str, Tensor]:
@@ -71,18 +75,23 @@ def published_model(state: Mapping[str, Tensor], source: Path, *, whole: bool = 
     depth = _DEPTHS.get((blocks, f"{body}layer3.0.conv3.weight" in state))
     full = _count(state, r"transformer\.encoder\.layers\.(\d+)\.linear12\.", distinct=True)
     layers = _count(state, r"transformer\.encoder\.layers\.(\d+)\.")
-    if depth is None or not layers or "transformer.tgt_embed.weight" not in state:
-        raise WeightsError(f"{source} has keys of a DINO but not all of them; it is not a whole checkpoint")
-    return Dino(
+    torn = WeightsError(f"{source} has keys of a DINO but not all of them; it is not a whole checkpoint")
+    if not 0 < layers <= len(state) or any(name not in state or state[name].dim() != 2 for name in _SIZES):
+        raise torn
+    facts = dict(
         spectra=("ir", "rgb") if pair else ("rgb",),
-        fusion=CaffLite(stages=_count(state, r"conv_corr\.0\.attention_stages\.(\d+)\.")) if pair else NoFusion(),
+        fusion={"name": "caff-lite", "stages": _count(state, _STAGE)} if pair else {"name": "none"},
         outputs=state["transformer.enc_out_class_embed.weight"].shape[0],
         labels="category_ids",
-        backbone=ResNet.model_validate({"depth": depth}),
+        backbone={"depth": depth},
         queries=state["transformer.tgt_embed.weight"].shape[0],
         levels=state["transformer.level_embed"].shape[0],
-        encoder=InterleavedEncoder(layers=layers, blocks=full or layers, small_feedforward=bool(full)),
+        encoder={"layers": layers, "blocks": full or layers, "small_feedforward": bool(full)},
     )
+    try:
+        return Dino.model_validate(facts)
+    except ValidationError as error:  # no ResNet has so many blocks, no fusion so few stages, ...
+        raise torn from error
 
 
 def looks_like(state: Mapping[str, Any]) -> str | None:

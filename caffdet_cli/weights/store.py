@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from caffdet_cli.errors import WeightsError
@@ -40,7 +40,7 @@ def save_weights(path: Path, state: Mapping[str, Tensor], model: Model, conventi
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with whole_file(path) as part:
-        save_file(tensors, part, metadata={_KEY: json.dumps(facts)})
+        part.write_bytes(save(tensors, metadata={_KEY: json.dumps(facts)}))  # Python says why a write fails
 
 
 def read_weights(path: Path) -> Stored:
@@ -59,6 +59,8 @@ def read_weights(path: Path) -> Stored:
         raise WeightsError(f"{path} was not written by caffdet: it does not say what model it belongs to")
     try:
         known = json.loads(facts)
+        if known["format"] != _FORMAT:
+            raise ValueError(f"format {known['format']}")
         model, conventions = Model.model_validate(known["model"]), Conventions.model_validate(known["conventions"])
     except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise WeightsError(

@@ -1,8 +1,6 @@
 """`caffdet convert` as typed: streams, exit codes, real faults of the system."""
 
-import ctypes
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -14,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from privileges import without_privileges
 
 from caffdet_cli.main import main
 
@@ -131,16 +130,6 @@ def test_hostile_names_do_not_steer_the_terminal(words, tmp_path, capsys):
     assert "\x9b" not in capsys.readouterr().err
 
 
-def _without_privileges() -> None:
-    """Before exec: file modes count for root too (without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH)."""
-    if os.getuid() == 0:
-        libc = ctypes.CDLL(None, use_errno=True)
-        drop_from_bounding_set = 24
-        for capability in (1, 2):
-            if libc.prctl(drop_from_bounding_set, capability, 0, 0, 0):
-                raise OSError(ctypes.get_errno(), "prctl")
-
-
 def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*CAFFDET, *words], capture_output=True, text=True, timeout=60, check=False, **options)
 
@@ -149,7 +138,7 @@ def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
 def test_without_write_permission_it_says_so_and_exits_2(words, tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
-    done = run(*words[1:4], str(locked / "out"), preexec_fn=_without_privileges)
+    done = run(*words[1:4], str(locked / "out"), preexec_fn=without_privileges)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"cannot write {locked / 'out'}" in done.stderr
     assert left(locked) == []
@@ -159,11 +148,11 @@ def test_without_write_permission_it_says_so_and_exits_2(words, tmp_path):
 def test_a_source_that_cannot_be_read_exits_2_and_a_picture_is_a_finding(words, tmp_path):
     picture = tmp_path / "raw/visible/train/1.png"
     picture.chmod(0)
-    done = run(*words[1:], preexec_fn=_without_privileges)
+    done = run(*words[1:], preexec_fn=without_privileges)
     assert done.returncode == 0
     assert "unreadable picture" in done.stderr
     (tmp_path / "raw").chmod(0)
-    done = run(*words[1:], "--overwrite", preexec_fn=_without_privileges)
+    done = run(*words[1:], "--overwrite", preexec_fn=without_privileges)
     (tmp_path / "raw").chmod(0o755)
     assert done.returncode == 2
     assert f"cannot read the folder {tmp_path / 'raw'}" in done.stderr
