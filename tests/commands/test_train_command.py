@@ -10,7 +10,12 @@ from privileges import without_privileges
 from caffdet_cli.main import main
 
 TINY = ["--set", "model.backbone.depth=10", "--set", "model.queries=10", "--set", "train.epochs=1", "--device", "cpu"]
-DATA = '[data]\nname = "tiny"\nroot = "."\n[data.splits]\ntrain = {annotations = ["train.json"]}\nval = {annotations = ["train.json"]}\n'
+DATA = """
+[data]
+name = "tiny"
+root = "."
+splits = { train = { annotations = ["train.json"] }, val = { annotations = ["train.json"] } }
+"""
 
 
 @pytest.fixture
