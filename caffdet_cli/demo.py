@@ -4,7 +4,6 @@ Each is trained from random weights: RGB alone, infrared alone, and CAFF-Lite-DI
 """
 
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from caffdet_cli.engine.train import run
 from caffdet_cli.engine.watch import Watch
 from caffdet_cli.evaluation.detector import evaluate
 from caffdet_cli.inference.predict import detections_of
-from caffdet_cli.paths import fresh_folder, write_text
+from caffdet_cli.paths import fresh_folder, numbered_folder, write_text
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.visualization.show import visualize_set
@@ -63,7 +62,7 @@ def run_demo(
         The folder, and the figures of its `report.json`.
     """
     begun, progress = time.monotonic(), progress or Progress()
-    folder = Path(output) if output is not None else next_folder(Path("runs"))
+    folder = Path(output) if output is not None else numbered_folder(Path("runs"), "demo")
     fresh_folder(folder, overwrite)
     (folder / "report.json").unlink(missing_ok=True)  # it would tell of other runs than those beside it
     root = Path(data_root) if data_root is not None else demo_root(progress)
@@ -105,9 +104,3 @@ def _draw(folder: Path, root: Path, device: str, overwrite: bool, progress: Prog
     visualize_set(
         few, folder / "pictures", predictions=found, thermal=data.thermal, overwrite=overwrite, progress=progress
     )
-
-
-def next_folder(parent: Path) -> Path:
-    """`<parent>/demo-<number>`, one above the highest that is there."""
-    taken = [int(found[1]) for path in parent.glob("demo-*") if (found := re.match(r"demo-(\d+)$", path.name))]
-    return parent / f"demo-{max(taken, default=0) + 1}"

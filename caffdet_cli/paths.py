@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,3 +99,10 @@ def fresh_folder(target: Path, overwrite: bool) -> None:
         raise OutputError(f"cannot read {target}: {error.strerror}; choose another --output") from error
     if occupied and not overwrite:
         raise OutputError(f"{target} exists and is not empty; choose another --output or add --overwrite")
+
+
+def numbered_folder(parent: Path, name: str) -> Path:
+    """`<parent>/<name>-<number>`, one above the highest number that is there; it is not made."""
+    pattern = re.compile(re.escape(name) + r"-(\d+)$")
+    taken = [int(found[1]) for path in parent.glob("*") if (found := pattern.match(path.name))]
+    return parent / f"{name}-{max(taken, default=0) + 1}"

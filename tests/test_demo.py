@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 from caffdet_cli.data.demo_set import make_demo
-from caffdet_cli.demo import next_folder, run_demo
+from caffdet_cli.demo import run_demo
 from caffdet_cli.engine.watch import Watch
+from caffdet_cli.paths import numbered_folder
 
-SHORT = ["train.epochs=1", "train.batch=4", "train.warmup=0"]
+SHORT = ["train.epochs=1", "train.batch=4", "train.warmup=0", "train.augment.scales=[64]", "model.input.short_side=64"]
 
 
 def test_the_demo_trains_evaluates_draws_and_reports(tmp_path, monkeypatch):
@@ -36,4 +37,4 @@ def test_the_demo_trains_evaluates_draws_and_reports(tmp_path, monkeypatch):
         "seconds",
     }
     assert (folder / "pictures" / "sheet.jpg").is_file()
-    assert str(next_folder(Path("runs"))) == "runs/demo-2"
+    assert str(numbered_folder(Path("runs"), "demo")) == "runs/demo-2"

@@ -88,7 +88,7 @@ class Lines(Warnings):
                 told = now
                 self.say(f"{label}: {_how_far(count, total, now - start)}")
         if (seconds := time.monotonic() - start) >= self._interval:
-            self.say(f"{label}: {count} done in {_clock(seconds)}")
+            self.say(f"{label}: {count} done in {clock(seconds)}")
 
 
 class RichBars(Progress):
@@ -192,11 +192,11 @@ def _is_number(text: str) -> bool:
 def _how_far(count: int, total: int | None, seconds: float) -> str:
     """`34/120, 1:20 left`."""
     if not total or count >= total:
-        return f"{count} after {_clock(seconds)}"
-    return f"{count}/{total}, {_clock(seconds / count * (total - count))} left"
+        return f"{count} after {clock(seconds)}"
+    return f"{count}/{total}, {clock(seconds / count * (total - count))} left"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Hours where there are any, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

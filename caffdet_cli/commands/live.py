@@ -4,8 +4,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from caffdet_cli.commands.console import clock, wants_rich
 from caffdet_cli.commands.console import progress as make_progress
-from caffdet_cli.commands.console import wants_rich
 from caffdet_cli.engine.watch import Moment, Watch
 from caffdet_cli.evaluation.coco import CocoReport
 from caffdet_cli.progress import Progress
@@ -100,10 +100,3 @@ class LiveWatch(Watch):
         )
         bar = ProgressBar(total=moment.epochs * moment.steps, completed=done)
         return Group(Text(head.strip()), bar, Text(f"loss {moment.loss:.3f}  {terms}  lr {moment.lr:.1e}"), rows)
-
-
-def clock(seconds: float) -> str:
-    """Hours where there are any, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

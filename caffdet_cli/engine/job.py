@@ -1,7 +1,6 @@
 """What a training run is asked to do, checked before anything long begins: settings, data, classes, folder, weights."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.splits import class_slots, load_split
 from caffdet_cli.engine.checkpoint import last_of
 from caffdet_cli.errors import ConfigError, DatasetError, OutputError
-from caffdet_cli.paths import fresh_folder
+from caffdet_cli.paths import fresh_folder, numbered_folder
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.config import Config
 from caffdet_cli.settings.conventions import Conventions
@@ -68,7 +67,7 @@ def new_job(
     if start is not None and Path(config.train.weights).expanduser().exists():  # no name: found from any folder again
         config = config.model_copy(update={"train": config.train.model_copy(update={"weights": str(start.resolve())})})
     name = f"{Path(model or config.data.model or 'model').stem}-{config.data.name or Path(dataset).stem}"
-    folder = Path(output) if output is not None else _numbered(Path("runs"), name)
+    folder = Path(output) if output is not None else numbered_folder(Path("runs"), name)
     fresh_folder(folder, overwrite)
     return Job(config, conventions_of(config, train), train, val, val_split, folder, start, resume=False)
 
@@ -118,11 +117,3 @@ def _splits(config: Config, root: Path | None, progress: Progress | None) -> tup
     if not train.examples:
         raise DatasetError(f"{train.source} has no pictures to train on")
     return train, val, val_split
-
-
-def _numbered(parent: Path, name: str) -> Path:
-    """`<parent>/<name>-<number>`, one above the highest that is there."""
-    pattern = re.compile(re.escape(name) + r"-(\d+)$")
-    paths = parent.iterdir() if parent.is_dir() else ()
-    taken = [int(found[1]) for path in paths if (found := pattern.match(path.name))]
-    return parent / f"{name}-{max(taken, default=0) + 1}"

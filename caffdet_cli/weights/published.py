@@ -78,16 +78,16 @@ def published_model(state: Mapping[str, Tensor], source: Path, *, whole: bool = 
     torn = WeightsError(f"{source} has keys of a DINO but not all of them; it is not a whole checkpoint")
     if not 0 < layers <= len(state) or any(name not in state or state[name].dim() != 2 for name in _SIZES):
         raise torn
-    facts = dict(
-        spectra=("ir", "rgb") if pair else ("rgb",),
-        fusion={"name": "caff-lite", "stages": _count(state, _STAGE)} if pair else {"name": "none"},
-        outputs=state["transformer.enc_out_class_embed.weight"].shape[0],
-        labels="category_ids",
-        backbone={"depth": depth},
-        queries=state["transformer.tgt_embed.weight"].shape[0],
-        levels=state["transformer.level_embed"].shape[0],
-        encoder={"layers": layers, "blocks": full or layers, "small_feedforward": bool(full)},
-    )
+    facts = {
+        "spectra": ("ir", "rgb") if pair else ("rgb",),
+        "fusion": {"name": "caff-lite", "stages": _count(state, _STAGE)} if pair else {"name": "none"},
+        "outputs": state["transformer.enc_out_class_embed.weight"].shape[0],
+        "labels": "category_ids",
+        "backbone": {"depth": depth},
+        "queries": state["transformer.tgt_embed.weight"].shape[0],
+        "levels": state["transformer.level_embed"].shape[0],
+        "encoder": {"layers": layers, "blocks": full or layers, "small_feedforward": bool(full)},
+    }
     try:
         return Dino.model_validate(facts)
     except ValidationError as error:  # no ResNet has so many blocks, no fusion so few stages, ...

@@ -1,10 +1,13 @@
 """A detector so small that a run of it takes seconds, on a few small pairs."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from caffdet_cli.engine.train import train
 
 MODEL = """
 [model]
@@ -58,3 +61,23 @@ def tiny_files(make_pairs: Callable[..., object], tmp_path: Path) -> Files:
     (tmp_path / "tiny.toml").write_text(MODEL)
     (pairs.root / "dataset.toml").write_text(DATA)  # type: ignore[attr-defined]
     return Files(str(tmp_path / "tiny.toml"), str(pairs.root / "dataset.toml"), tmp_path)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def kept() -> dict[str, Path]:
+    """The unbroken run once it was made, and where its data were."""
+    return {}
+
+
+@pytest.fixture
+def unbroken(tiny_files: Files, kept: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of `tiny_files`; trained once, each test has its own copy on its own data."""
+    root = Path(tiny_files.dataset).parent
+    if not kept:
+        run = tmp_path_factory.mktemp("kept") / "run"
+        train(tiny_files.dataset, model=tiny_files.model, output=run, device="cpu")
+        kept |= {"run": run, "root": root}
+    copy = shutil.copytree(kept["run"], tiny_files.folder / "unbroken")
+    settings = copy / "config.toml"
+    settings.write_text(settings.read_text().replace(str(kept["root"]), str(root)))
+    return copy

@@ -31,12 +31,6 @@ class Interrupting(Watch):
             os.kill(os.getpid(), self.number)
 
 
-@pytest.fixture
-def unbroken(tiny_files):
-    train(tiny_files.dataset, model=tiny_files.model, output=tiny_files.folder / "unbroken", device="cpu")
-    return tiny_files.folder / "unbroken"
-
-
 def assert_same_run(first: Path, second: Path) -> None:
     for checkpoint in ("last", "best"):
         one, other = (load_file(run / "checkpoints" / checkpoint / "model.safetensors") for run in (first, second))
