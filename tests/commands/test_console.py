@@ -90,7 +90,7 @@ def test_quiet_leaves_only_warnings(capsys):
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.2, "0:00"), (61, "1:01"), (3725, "1:02:05")])
 def test_clock(seconds, shown):
-    assert console._clock(seconds) == shown
+    assert console.clock(seconds) == shown
 
 
 @pytest.mark.e2e
