@@ -15,6 +15,7 @@ from caffdet_cli import __version__
 from caffdet_cli.data.batches import fingerprint
 from caffdet_cli.engine.job import Job
 from caffdet_cli.paths import friendly_writes, write_text
+from caffdet_cli.progress import Progress
 from caffdet_cli.settings.load import to_toml
 
 
@@ -36,6 +37,19 @@ def write_start(job: Job) -> None:
         "threads": torch.get_num_threads(),
     }
     write_text(job.folder / "run.json", json.dumps(facts, indent=2) + "\n")
+
+
+def check_threads(folder: Path, progress: Progress) -> None:
+    """Warn where a run on the CPU goes on with another number of threads: sums then differ in their last bits."""
+    try:
+        threads = json.loads((folder / "run.json").read_text(encoding="utf-8"))["threads"]
+    except (OSError, ValueError, KeyError, TypeError):  # the run goes on without it
+        return
+    if threads != torch.get_num_threads():
+        progress.warn(
+            f"{folder} was started with {threads} threads, here are {torch.get_num_threads()}: its numbers will differ "
+            f"a little from those of an unbroken run; OMP_NUM_THREADS={threads} keeps them the same"
+        )
 
 
 def _clear(folder: Path) -> None:

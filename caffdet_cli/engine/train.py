@@ -16,7 +16,7 @@ from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.engine.checkpoint import Position, read_last, restore_generators, save_best, save_last
 from caffdet_cli.engine.job import Job, new_job, resumed_job
 from caffdet_cli.engine.optimizer import backbones, make_optimizer, set_learning_rate
-from caffdet_cli.engine.records import Metrics, write_start
+from caffdet_cli.engine.records import Metrics, check_threads, write_start
 from caffdet_cli.engine.step import optimise
 from caffdet_cli.engine.stopping import StopFlag, stop_flag
 from caffdet_cli.engine.watch import Moment, Watch
@@ -126,7 +126,9 @@ class Trainer:
             job.folder.mkdir(parents=True, exist_ok=True)
         if saved is not None:
             self._restore(saved.position, saved.weights, saved.optimizer, saved.generators)
-        elif not job.resume:
+        if job.resume and self.accelerator.device.type == "cpu":
+            check_threads(job.folder, watch.progress)
+        if not job.resume:
             write_start(job)
         self.metrics = Metrics(job.folder, saved.position.metrics if saved else 0)
 

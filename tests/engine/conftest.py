@@ -1,11 +1,12 @@
 """A detector so small that a run of it takes seconds, on a few small pairs."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
 from caffdet_cli.engine.train import train
 
@@ -61,6 +62,16 @@ def tiny_files(make_pairs: Callable[..., object], tmp_path: Path) -> Files:
     (tmp_path / "tiny.toml").write_text(MODEL)
     (pairs.root / "dataset.toml").write_text(DATA)  # type: ignore[attr-defined]
     return Files(str(tmp_path / "tiny.toml"), str(pairs.root / "dataset.toml"), tmp_path)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Here and in real processes: sums depend on the number in their last bits, and small ones gain nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Signals, kills and what may change when a run goes on."""
 
+import json
 import os
 import shutil
 import signal
@@ -45,9 +46,10 @@ def test_the_first_signal_is_noted_and_the_handlers_come_back():
 
 def test_a_second_ctrl_c_interrupts_at_once():
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), stop_flag():
+    with stop_flag():
         os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -109,14 +111,16 @@ def test_a_signal_to_the_whole_process_group_spares_the_workers_until_the_step_i
     """What `timeout`, Slurm and a terminal do: every process of the run gets the signal."""
     broken = tiny_files.folder / "broken"
     words = ["--dataset", tiny_files.dataset, "--model", tiny_files.model, "--workers", "2", "--device", "cpu"]
-    # The run signals its own group after the second step, so that no clock decides when.
+    # The run signals its own group when it is about to wait for the first pictures of the second epoch.
     script = (
         "import os, signal, sys\n"
-        "from caffdet_cli.commands.live import LineWatch\n"
+        "from caffdet_cli.data.batches import EpochSampler\n"
         "from caffdet_cli.main import main\n"
-        "def stepped(self, moment):\n"
-        f"    if (moment.epoch, moment.step) == (2, 1): os.killpg(0, {int(number)})\n"
-        "LineWatch.stepped = stepped\n"
+        "choose = EpochSampler.set_epoch\n"
+        "def set_epoch(self, epoch, start=0):\n"
+        "    choose(self, epoch, start)\n"
+        f"    if epoch == 1: os.killpg(0, {int(number)})\n"
+        "EpochSampler.set_epoch = set_epoch\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     command = [sys.executable, "-c", script, "train", *words, "-o", str(broken)]
@@ -148,13 +152,33 @@ def test_starting_weights_are_found_from_another_folder_and_needed_only_before_t
 ):
     monkeypatch.chdir(tiny_files.folder)
     (tiny_files.folder / "else where").mkdir()
-    job = new_job(tiny_files.dataset, model=tiny_files.model, weights="unbroken", output="run")
+    run = tiny_files.folder / "run"
+    job = new_job(tiny_files.dataset, model=tiny_files.model, weights="unbroken", output=run)
     trainer = Trainer(job, "cpu", Watch())
     monkeypatch.chdir(tiny_files.folder / "else where")
-    assert resumed_job(tiny_files.folder / "run").weights == unbroken / "checkpoints" / "best" / "model.safetensors"
+    assert resumed_job(run).weights == unbroken / "checkpoints" / "best" / "model.safetensors"
     trainer._save()
     shutil.rmtree(unbroken)
-    assert resumed_job(tiny_files.folder / "run").weights is None
+    assert resumed_job(run).weights is None
+
+
+class Listening(Progress):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_another_number_of_threads_is_told(unbroken):
+    facts = json.loads((unbroken / "run.json").read_text())
+    for threads, told in ((facts["threads"], False), (facts["threads"] + 1, True)):
+        (unbroken / "run.json").write_text(json.dumps({**facts, "threads": threads}))
+        progress = Listening()
+        Trainer(resumed_job(unbroken), "cpu", Watch(progress))
+        assert any(f"OMP_NUM_THREADS={threads}" in text for text in progress.warnings) == told
 
 
 # what is left as it was
