@@ -1,6 +1,7 @@
 """What all tests share: which are skipped, the real data beside the repository, and a tiny paired data set."""
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(2)
+    # A job in the background of a script ignores Ctrl-C, and so would every command that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--parity-root"):
         config.option.slow = True
 

@@ -174,7 +174,7 @@ def test_a_full_disk_exits_1_and_leaves_nothing(words, tmp_path):
 def test_ctrl_c_exits_130_and_leaves_nothing(tmp_path):
     source = raw(tmp_path / "raw", count=1500)
     command = subprocess.Popen(
-        [*CAFFDET, "llvip", str(source), "-o", str(tmp_path / "out")],
+        [*CAFFDET, "llvip", str(source), "--copy", "-o", str(tmp_path / "out")],  # copying takes a while
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
