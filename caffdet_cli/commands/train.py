@@ -53,11 +53,20 @@ def command(
         from caffdet_cli.engine.job import new_job, resumed_job
 
         progress = console.progress(quiet, verbose)
-        job = (
-            resumed_job(resume, overrides=overrides, progress=progress)
-            if resume is not None
-            else new_job(str(dataset), overwrite=overwrite, overrides=overrides, progress=progress, **words)  # type: ignore[arg-type]
-        )
+        if resume is not None:
+            job = resumed_job(resume, overrides=overrides, progress=progress)
+        else:
+            job = new_job(
+                str(dataset),
+                model=model,
+                weights=weights,
+                from_scratch=from_scratch,
+                output=output,
+                data_root=data_root,
+                overwrite=overwrite,
+                overrides=overrides,
+                progress=progress,
+            )
         _show_plan(job, json)
         return
     from caffdet_cli.engine.train import train

@@ -27,13 +27,13 @@ def picture_set(rgb: Path | None, ir: Path | None, conventions: Conventions) -> 
     """
     if rgb is None and ir is None:
         raise DatasetError("there is no picture to look at; give --rgb PATH, --ir PATH or both")
-    sides: dict[Spectrum, dict[str, Path]] = {}
-    for spectrum, place in (("rgb", rgb), ("ir", ir)):
-        sides[spectrum] = _by_name(_pictures(place), spectrum) if place is not None else {}  # type: ignore[index]
-    if rgb is not None and ir is not None and len(sides["rgb"]) == len(sides["ir"]) == 1:
-        sides["ir"] = dict(
-            zip(sides["rgb"], sides["ir"].values(), strict=True)
-        )  # two single files are a pair, whatever their names
+    places: dict[Spectrum, Path | None] = {"rgb": rgb, "ir": ir}
+    sides = {
+        spectrum: _by_name(_pictures(place), spectrum) if place is not None else {}
+        for spectrum, place in places.items()
+    }
+    if len(sides["rgb"]) == len(sides["ir"]) == 1:  # two single pictures are a pair, whatever their names
+        sides["ir"] = dict(zip(sides["rgb"], sides["ir"].values(), strict=True))
     names = sorted(sides["rgb"].keys() | sides["ir"].keys())
     lonely = [name for name in names if not (name in sides["rgb"] and name in sides["ir"])] if rgb and ir else []
     examples = tuple(_example(name, sides["rgb"].get(name), sides["ir"].get(name), conventions) for name in names)
