@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from types import FrameType
 
 import cv2
 import numpy as np
@@ -16,6 +19,7 @@ from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.dataset import PairDataset, Sample, generator
 from caffdet_cli.values import Batch, Pictures, Targets
 
+_GRACE = 60  # seconds that a worker outlives a SIGTERM
 _ORDERS = 2  # first word of a seed, so that examples and orders never share random numbers
 
 Loaded = tuple[Batch, list[Targets]]
@@ -110,16 +114,37 @@ def loader(dataset: PairDataset, sampler: EpochSampler, workers: int, pin_memory
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_start_worker,
         generator=torch.Generator(),  # torch draws a seed for its workers: not from the global generator
     )
 
 
-def _one_thread(worker: int) -> None:
+@contextmanager
+def closing_workers(batches: DataLoader[Loaded]) -> Iterator[DataLoader[Loaded]]:
+    """End the worker processes with the block.
+
+    torch ends them when the iterator is collected. The traceback of an error keeps it alive, and the interpreter then
+    waits for them when it exits.
+    """
+    try:
+        yield batches
+    finally:
+        iterator, batches._iterator = batches._iterator, None
+        if iterator is not None and batches.num_workers > 0:
+            iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def _start_worker(worker: int) -> None:
     """Workers are parallel already. Signals are for the main process: it still needs them for the step it finishes."""
     cv2.setNumThreads(0)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_later)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    """The signal may be for the whole run, or for a worker that was forgotten: the interpreter waits for its end."""
+    signal.signal(signal.SIGALRM, lambda number, frame: os._exit(0))
+    signal.alarm(_GRACE)
 
 
 def fingerprint(annotations: AnnotationSet) -> str:

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 
-from caffdet_cli.data.batches import EpochSampler, Loaded, fingerprint, loader, to_device
+from caffdet_cli.data.batches import EpochSampler, Loaded, closing_workers, fingerprint, loader, to_device
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.engine.checkpoint import Position, read_last, restore_generators, save_best, save_last
 from caffdet_cli.engine.job import Job, new_job, resumed_job
@@ -137,8 +137,9 @@ class Trainer:
         trained = sum(each.numel() for group in self.optimizer.param_groups for each in group["params"])
         self.watch.started(str(self.job.folder), trained, len(self.job.train.examples), str(self.accelerator.device))
         try:
-            while self.epoch < self.settings.epochs:
-                self._epoch(flag)
+            with closing_workers(self.batches):
+                while self.epoch < self.settings.epochs:
+                    self._epoch(flag)
         finally:
             self.watch.finished()
 

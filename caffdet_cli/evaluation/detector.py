@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.batches import EpochSampler, loader
+from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
@@ -131,7 +131,8 @@ def detect(
     dataset = PairDataset(annotations, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), workers)
     label = f"detecting ({given})" if len(conventions.spectra) > 1 else "detecting"
-    return dict(predictor.run(progress.track(batches, label, total=len(batches)), given)), conventions
+    with closing_workers(batches):
+        return dict(predictor.run(progress.track(batches, label, total=len(batches)), given)), conventions
 
 
 def with_classes(loaded: Loaded, annotations: AnnotationSet, data: Data) -> Conventions:

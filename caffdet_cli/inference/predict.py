@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.batches import EpochSampler, loader
+from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
 from caffdet_cli.errors import ConfigError, WeightsError
@@ -73,7 +73,7 @@ def predict(
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
     predictor = Predictor(loaded.detector, conventions.spectra, choose_device(device), precision or "fp32")
-    with whole_folder(Path(output), overwrite=overwrite) as folder:
+    with whole_folder(Path(output), overwrite=overwrite) as folder, closing_workers(batches):
         found = {
             identity: _above(each, score)
             for identity, each in predictor.run(progress.track(batches, "detecting", total=len(batches)))

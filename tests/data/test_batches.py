@@ -1,6 +1,8 @@
 """Batches: padding, the order of an epoch, the same numbers with and without workers, the fingerprint."""
 
 import dataclasses
+import multiprocessing
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffdet_cli.data.batches import EpochSampler, collate, fingerprint, loader, to_device
+from caffdet_cli.data.batches import EpochSampler, closing_workers, collate, fingerprint, loader, to_device
 from caffdet_cli.data.dataset import PairDataset, Sample
 from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.errors import DatasetError
@@ -155,8 +157,9 @@ def test_loading_leaves_the_global_generator_alone(dataset):
 def test_an_error_in_a_worker_is_one_sentence(dataset):
     path = dataset.annotations.examples[4].rgb
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DatasetError) as caught:
-        list(loader(dataset, EpochSampler(len(dataset), 2, 0, shuffle=False), workers=1))
+    load = loader(dataset, EpochSampler(len(dataset), 2, 0, shuffle=False), workers=1)
+    with pytest.raises(DatasetError) as caught, closing_workers(load):
+        list(load)
     assert str(caught.value).startswith(f"example 4: picture {path} ")
     assert "\n" not in str(caught.value)
 
@@ -164,7 +167,37 @@ def test_an_error_in_a_worker_is_one_sentence(dataset):
 def test_workers_can_be_spawned(dataset):
     load = loader(dataset, EpochSampler(2, 2, 0, shuffle=False), workers=1)
     load.multiprocessing_context = "spawn"
-    assert same(next(iter(load)), next(iter(loader(dataset, EpochSampler(2, 2, 0, shuffle=False), workers=0))))
+    with closing_workers(load):
+        assert same(next(iter(load)), next(iter(loader(dataset, EpochSampler(2, 2, 0, shuffle=False), workers=0))))
+
+
+def test_workers_end_with_the_block_even_when_an_error_is_kept(dataset):
+    load = loader(dataset, EpochSampler(len(dataset), 2, 0, shuffle=False), workers=2)
+    try:
+        with closing_workers(load):
+            batches = iter(load)
+            next(batches)
+            assert len(multiprocessing.active_children()) == 2
+            raise ValueError("kept")
+    except ValueError as error:
+        kept = error
+    assert multiprocessing.active_children() == []
+    assert kept.__traceback__ is not None
+
+
+def test_a_worker_outlives_a_sigterm_but_not_for_ever(dataset, monkeypatch):
+    monkeypatch.setattr("caffdet_cli.data.batches._GRACE", 1)
+    load = loader(dataset, EpochSampler(len(dataset), 1, 0, shuffle=False), workers=1)
+    with closing_workers(load):
+        batches = iter(load)
+        next(batches)
+        [worker] = multiprocessing.active_children()
+        begun = time.monotonic()
+        worker.terminate()
+        next(batches)
+        worker.join(20)
+        assert worker.exitcode == 0
+        assert time.monotonic() - begun >= 0.9
 
 
 def test_the_fingerprint_does_not_change_with_the_folder(make_pairs):
