@@ -6,10 +6,12 @@ Nothing here or at the top of a command module imports torch, numpy or pydantic:
 import errno
 import os
 import select
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from types import FrameType
 from typing import TextIO
 
 import typer
@@ -59,9 +61,18 @@ def _options(
 def entry() -> None:
     """The console script."""
     sys.stdout, sys.stderr = _stream(sys.stdout), _stream(sys.stderr)
+    signal.signal(signal.SIGTERM, _terminate)
     if "_CAFFDET_COMPLETE" in os.environ:
         app(prog_name="caffdet")
     sys.exit(main())
+
+
+class _Terminated(BaseException):
+    """SIGTERM came: what is half written is removed on the way out. (Training finishes its step first.)"""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 def _stream(stream: TextIO | None) -> TextIO:
@@ -124,6 +135,8 @@ def _sentence(error: BaseException) -> tuple[int, str]:
             return error.exit_code, f"error: {error}"
         case KeyboardInterrupt():
             return 130, "interrupted"
+        case _Terminated():
+            return 143, "terminated"
         case typer.Abort():
             return 1, "error: aborted"
         case OSError(errno=number, filename=name) if number in _NO_ROOM:
@@ -141,7 +154,7 @@ def _sentence(error: BaseException) -> tuple[int, str]:
 
 def _usage(error: BaseException) -> str:
     """What Typer says about a wrong command line, without its first capital."""
-    text = str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
+    text = str(error.format_message()).replace("\n\t", " ").replace("Value error, ", "").rstrip(".")  # type: ignore[attr-defined]
     return text[:1].lower() + text[1:]
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -101,8 +101,23 @@ def fresh_folder(target: Path, overwrite: bool) -> None:
         raise OutputError(f"{target} exists and is not empty; choose another --output or add --overwrite")
 
 
-def numbered_folder(parent: Path, name: str) -> Path:
-    """`<parent>/<name>-<number>`, one above the highest number that is there; it is not made."""
+def numbered_folder(parent: Path, name: str, *, make: bool = True) -> Path:
+    """`<parent>/<name>-<number>`, one above the highest number that is there.
+
+    Args:
+        make: make the folder, so that nobody else takes the number.
+
+    Raises:
+        DiskFull, OutputError: it cannot be made.
+    """
     pattern = re.compile(re.escape(name) + r"-(\d+)$")
-    taken = [int(found[1]) for path in parent.glob("*") if (found := pattern.match(path.name))]
-    return parent / f"{name}-{max(taken, default=0) + 1}"
+    while True:
+        taken = [int(found[1]) for path in parent.glob("*") if (found := pattern.match(path.name))]
+        folder = parent / f"{name}-{max(taken, default=0) + 1}"
+        if not make:
+            return folder
+        with friendly_writes(folder):
+            parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # somebody took it meanwhile: the next one
+                folder.mkdir()
+                return folder

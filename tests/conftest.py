@@ -12,6 +12,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("caffdet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("caffdet")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CLASSES = ("person", "car", "bicycle")

@@ -1,12 +1,14 @@
 """Result folders: whole or not at all."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from caffdet_cli.errors import OutputError
 from caffdet_cli.folders import whole_folder
+from caffdet_cli.paths import numbered_folder
 
 
 def fill(target: Path, text: str, *, overwrite: bool = False, then: Callable[[], object] = str) -> None:
@@ -92,3 +94,19 @@ def test_a_file_in_the_way_is_told(tmp_path: Path):
         pytest.fail("the work was started")
     with pytest.raises(OutputError), whole_folder(tmp_path / "file" / "out"):
         pytest.fail("the work was started")
+
+
+def test_folders_with_numbers_are_taken_once_each(tmp_path: Path):
+    (tmp_path / "run-3").mkdir()
+    (tmp_path / "run-x").mkdir()
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: numbered_folder(tmp_path, "run"), range(16)))
+    assert sorted(int(path.name.removeprefix("run-")) for path in made) == list(range(4, 20))
+    assert numbered_folder(tmp_path, "run", make=False).name == "run-20"
+    assert not (tmp_path / "run-20").exists()
+
+
+def test_a_file_in_the_place_of_the_parent_is_one_sentence(tmp_path: Path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        numbered_folder(tmp_path / "runs", "run")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from caffdet_cli.commands import console, options
+from caffdet_cli.commands import console, missing, options
 from caffdet_cli.errors import ConfigError
 from caffdet_cli.progress import Progress
 
@@ -64,7 +64,12 @@ def command(
         _show(_of_file(predictions, annotations, progress), json, progress)
         return
     if weights is None or dataset is None:
-        raise ConfigError(_what_it_needs(weights, dataset))
+        detector = missing.or_example(weights, missing.checkpoints(), "WEIGHTS")
+        examples = {
+            "a detector": f"caffdet eval --weights {detector} --dataset {dataset or 'demo'}",
+            "a file": f"caffdet eval {_OF_FILE}",
+        }
+        raise missing.too_little({"--weights": weights, "--dataset": dataset}, examples, detectors=True)
     from caffdet_cli.evaluation.detector import evaluate
 
     report = evaluate(
@@ -88,8 +93,8 @@ def command(
 
 def _of_file(predictions: Path | None, annotations: Path | None, progress: Progress) -> "SpectraReport":
     if predictions is None or annotations is None:
-        missing = "--predictions" if predictions is None else "--annotations"
-        raise ConfigError(f"{missing} is missing: caffdet eval {_OF_FILE}")
+        word = "--predictions" if predictions is None else "--annotations"
+        raise ConfigError(f"{word} is missing: caffdet eval {_OF_FILE}")
     from caffdet_cli.evaluation.files import evaluate_files
     from caffdet_cli.evaluation.report import SpectraReport
 
@@ -103,25 +108,6 @@ def _refuse(given: Mapping[str, object]) -> None:
             f"{', '.join(words)}: of a detector, not of a file of detections; "
             f"give either {_OF_MODEL} or {_OF_FILE} (--json > FILE keeps the result)"
         )
-
-
-def _what_it_needs(weights: str | None, dataset: str | None) -> str:
-    """What is missing, what exists, and the next command to type."""
-    from caffdet_cli.settings.load import names
-
-    trained = sorted(str(path) for path in Path("runs").glob("*/checkpoints/best"))
-    datasets = [shipped.name for shipped in names() if shipped.kind == "dataset"]
-    missing = [word for word, value in (("--weights", weights), ("--dataset", dataset)) if value is None]
-    example = f"--weights {weights or (trained or ['WEIGHTS'])[-1]} --dataset {dataset or (datasets or ['FILE'])[0]}"
-    return "\n".join(
-        [
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: nothing says what to score",
-            f"  trained here: {', '.join(trained) or 'nothing in runs/ (caffdet train --dataset demo)'}",
-            f"  data sets:    {', '.join([*datasets, 'or your own TOML'])}",
-            f"  a detector:   caffdet eval {example}",
-            f"  a file:       caffdet eval {_OF_FILE}",
-        ]
-    )
 
 
 def _show(report: "SpectraReport", json: bool, progress: Progress) -> None:

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from caffdet_cli.commands import console, options
-from caffdet_cli.errors import ConfigError
+from caffdet_cli.commands import console, missing, options
 
 
 def command(
@@ -30,9 +29,11 @@ def command(
     debug: options.Debug = False,
 ) -> None:
     """Look for objects in pictures or pairs of pictures."""
-    missing = [word for word, value in (("--weights W", weights), ("-o DIR", output)) if value is None]
-    if missing or weights is None or output is None:
-        raise ConfigError(f"{' and '.join(missing)} missing: caffdet predict --weights W --rgb PATH --ir PATH -o DIR")
+    if weights is None or output is None or not (rgb or ir):
+        detector = missing.or_example(weights, missing.checkpoints(), "WEIGHTS")
+        example = f"caffdet predict --weights {detector} --rgb {rgb or 'PATH'} --ir {ir or 'PATH'} -o {output or 'DIR'}"
+        given = {"--weights": weights, "-o DIR": output, "--rgb PATH (or --ir PATH)": rgb or ir}
+        raise missing.too_little(given, {"try": example}, detectors=True)
     from caffdet_cli.inference.predict import predict
 
     done = predict(

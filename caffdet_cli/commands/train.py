@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caffdet_cli.commands import console, options
+from caffdet_cli.commands import console, missing, options
 from caffdet_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def command(
     dataset: options.Dataset = None,
     model: options.Model = None,
+    recipe: options.Recipe = None,
     weights: options.Weights = None,
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")] = False,
     resume: Annotated[
@@ -42,11 +43,18 @@ def command(
     """
     said = {"precision": precision, "batch": batch, "workers": workers, "seed": seed}
     overrides = [*(set_ or ()), *(f"train.{key}={value}" for key, value in said.items() if value is not None)]
-    words = {"model": model, "weights": weights, "from_scratch": from_scratch, "output": output, "data_root": data_root}
+    words = {
+        "model": model,
+        "recipe": recipe,
+        "weights": weights,
+        "from_scratch": from_scratch,
+        "output": output,
+        "data_root": data_root,
+    }
     if resume is not None and (clash := [key for key, value in {"dataset": dataset, **words}.items() if value]):
         raise ConfigError(f"--resume goes on with a run as it was started; leave out --{clash[0].replace('_', '-')}")
     if resume is None and dataset is None:
-        raise ConfigError(_what_exists())
+        raise missing.too_little({"--dataset": dataset}, {"for example": "caffdet train --dataset demo"})
     from caffdet_cli.commands.live import make_watch
 
     if dry_run:
@@ -59,12 +67,14 @@ def command(
             job = new_job(
                 str(dataset),
                 model=model,
+                recipe=recipe,
                 weights=weights,
                 from_scratch=from_scratch,
                 output=output,
                 data_root=data_root,
                 overwrite=overwrite,
                 overrides=overrides,
+                dry_run=True,
                 progress=progress,
             )
         _show_plan(job, json)
@@ -74,6 +84,7 @@ def command(
     trained = train(
         dataset,
         model=model,
+        recipe=recipe,
         weights=weights,
         from_scratch=from_scratch,
         resume=resume,
@@ -114,14 +125,3 @@ def _show(trained: "Trained", json: bool) -> None:
             "Starting weights", ["part", "tensors", "what became of them"], trained.account.rows(), to="stderr"
         )
     typer.echo(f"best AP {100 * max(trained.best, 0):.1f} after {trained.epochs} epochs: {best}")
-
-
-def _what_exists() -> str:
-    """What can be trained on, and the next command to type."""
-    from caffdet_cli.settings.load import names
-
-    sets = ", ".join(entry.name for entry in names() if entry.kind == "dataset")
-    return (
-        f"--dataset is missing: nothing says what to train on\n  data sets: {sets}, or your own TOML\n"
-        "  for example: caffdet train --dataset demo"
-    )

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caffdet_cli.commands import console, options
-from caffdet_cli.errors import ConfigError
+from caffdet_cli.commands import console, missing, options
 
 if TYPE_CHECKING:
     from caffdet_cli.visualization.show import Drawn
@@ -38,7 +37,8 @@ def command(
     Writes one picture per pair and a contact sheet.
     """
     if dataset is None or output is None:
-        raise ConfigError(_what_it_needs(dataset, output))
+        example = f"caffdet visualize --dataset {dataset or 'demo'} -o {output or 'pictures'}"
+        raise missing.too_little({"--dataset": dataset, "-o DIR": output}, {"try": example})
     from caffdet_cli.visualization.show import visualize
 
     drawn = visualize(
@@ -55,22 +55,6 @@ def command(
         progress=console.progress(quiet, verbose),
     )
     _show(drawn, json)
-
-
-def _what_it_needs(dataset: str | None, output: str | None) -> str:
-    """What is missing, what exists, and the next command to type."""
-    from caffdet_cli.settings.load import names
-
-    datasets = [shipped.name for shipped in names() if shipped.kind == "dataset"]
-    missing = [word for word, value in (("--dataset", dataset), ("-o", output)) if value is None]
-    example = f"--dataset {dataset or (datasets or ['FILE'])[0]} -o {output or 'pictures'}"
-    return "\n".join(
-        [
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
-            f"  data sets: {', '.join([*datasets, 'or your own TOML'])}",
-            f"  try:       caffdet visualize {example}",
-        ]
-    )
 
 
 def _show(drawn: "Drawn", json: bool) -> None:

@@ -38,27 +38,30 @@ def new_job(
     dataset: str,
     *,
     model: str | None = None,
+    recipe: str | None = None,
     weights: str | None = None,
     from_scratch: bool = False,
     output: str | Path | None = None,
     data_root: str | Path | None = None,
     overwrite: bool = False,
     overrides: Sequence[str] = (),
+    dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Job:
     """Settings and words to a run.
 
     Args:
-        model: None: the data set's.
+        model, recipe: None: the data set's.
         weights: what to start from; None: what the recipe says. `from_scratch` says no to it.
         output: None: `runs/<model>-<dataset>-<number>`.
         overrides: `dotted.key=value`.
+        dry_run: make no folder.
     """
     if weights and from_scratch:
         raise ConfigError("--weights and --from-scratch contradict each other; give one of them")
     first = "" if from_scratch else weights
     said = [*overrides, *([] if first is None else [f"train.weights={json.dumps(first, ensure_ascii=False)}"])]
-    config = load_config(dataset=dataset, model=model, overrides=said).config
+    config = load_config(dataset=dataset, model=model, recipe=recipe, overrides=said).config
     root = place_of(config.data, Path(data_root) if data_root is not None else None, progress)
     if root is not None:  # the run must find its data again when it is continued from another folder
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(root.resolve())})})
@@ -67,9 +70,10 @@ def new_job(
     if start is not None and Path(config.train.weights).expanduser().exists():  # no name: found from any folder again
         config = config.model_copy(update={"train": config.train.model_copy(update={"weights": str(start.resolve())})})
     name = f"{Path(model or config.data.model or 'model').stem}-{config.data.name or Path(dataset).stem}"
-    folder = Path(output) if output is not None else numbered_folder(Path("runs"), name)
+    conventions = conventions_of(config, train)
+    folder = Path(output) if output is not None else numbered_folder(Path("runs"), name, make=not dry_run)
     fresh_folder(folder, overwrite)
-    return Job(config, conventions_of(config, train), train, val, val_split, folder, start, resume=False)
+    return Job(config, conventions, train, val, val_split, folder, start, resume=False)
 
 
 def resumed_job(run: str | Path, *, overrides: Sequence[str] = (), progress: Progress | None = None) -> Job:

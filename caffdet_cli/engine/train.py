@@ -47,6 +47,7 @@ def train(
     dataset: str | None = None,
     *,
     model: str | None = None,
+    recipe: str | None = None,
     weights: str | None = None,
     from_scratch: bool = False,
     resume: str | Path | None = None,
@@ -61,7 +62,7 @@ def train(
 
     Args:
         dataset: shipped name or TOML file; it names the model and recipe that are used by default.
-        model: shipped name or TOML file.
+        model, recipe: shipped name or TOML file.
         weights: what to start from; None: what the recipe says. `from_scratch`: random weights.
         resume: run folder to go on with, instead of `dataset`.
         output: run folder; None: `runs/<model>-<dataset>-<number>`.
@@ -74,6 +75,7 @@ def train(
         Stopped: SIGTERM came; the step was finished and saved. KeyboardInterrupt likewise after Ctrl-C.
     """
     watch = watch or Watch()
+    choose_device(device)  # a device that is not there is told before anything is made
     if resume is not None:
         return run(resumed_job(resume, overrides=overrides, progress=watch.progress), device, watch)
     if dataset is None:
@@ -81,6 +83,7 @@ def train(
     job = new_job(
         dataset,
         model=model,
+        recipe=recipe,
         weights=weights,
         from_scratch=from_scratch,
         output=output,

@@ -6,7 +6,10 @@ from pydantic import Field, model_validator
 
 from caffdet_cli.settings.base import Settings, Spectrum
 
-Positive = Annotated[int, Field(ge=1)]
+# Bounded, since settings also come with checkpoints of others.
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Depth = Annotated[int, Field(ge=1, le=256)]
+Side = Annotated[int, Field(ge=1, le=16384)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 
@@ -28,7 +31,7 @@ class CaffLite(Settings):
     """Cross-attention feature fusion, lite form; Helvig et al., CVPRW 2024."""
 
     name: Literal["caff-lite"] = "caff-lite"
-    stages: Positive = 3
+    stages: Depth = 3
     reduced: Positive = 64
     """Channels of the fused map before it is joined with both streams."""
     bypass_absent: bool = False
@@ -48,10 +51,10 @@ class InterleavedEncoder(Settings):
     """Lite-DETR's encoder: most layers update coarse levels only; Li et al., CVPR 2023, arXiv:2303.07335."""
 
     name: Literal["interleaved"] = "interleaved"
-    layers: Positive = 6
-    blocks: Positive = 3
+    layers: Depth = 6
+    blocks: Depth = 3
     """Blocks of layers / blocks layers; the last layer of each updates every token."""
-    high_levels: Positive = 3
+    high_levels: Depth = 3
     """How many of the coarsest levels the other layers update."""
     small_feedforward: bool = True
     """In a full layer the fine tokens pass through a second, narrow feed-forward network."""
@@ -70,7 +73,7 @@ class InterleavedEncoder(Settings):
 class Decoder(Settings):
     """DINO's decoder; Zhang et al., ICLR 2023, arXiv:2203.03605."""
 
-    layers: Positive = 6
+    layers: Depth = 6
     heads: Positive = 8
     points: Positive = 4
     feedforward: Positive = 2048
@@ -108,8 +111,8 @@ class LossWeights(Settings):
 class Input(Settings):
     """How a picture becomes a tensor; stored with the weights."""
 
-    short_side: Positive = 800
-    max_side: Positive = 1333
+    short_side: Side = 800
+    max_side: Side = 1333
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
         0.229,
@@ -125,7 +128,7 @@ class Dino(Settings):
     family: Literal["dino"] = "dino"
     spectra: Annotated[tuple[Spectrum, ...], Field(min_length=1, max_length=2)] = ("rgb",)
     """Stream order. Published CAFF weights have the infrared picture first."""
-    outputs: Annotated[int, Field(ge=0)] = 0
+    outputs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Class slots of the head; 0 = as many as the data set has classes."""
     labels: Literal["names", "category_ids"] = "names"
     """`names`: slot i is class i of the data set. `category_ids`: slot = category id, as in published files."""
@@ -133,7 +136,7 @@ class Dino(Settings):
     shared_backbone: bool = True
     """Both streams through one backbone."""
     width: Positive = 256
-    levels: Positive = 4
+    levels: Depth = 4
     fusion: Fusion = NoFusion()
     encoder: InterleavedEncoder = InterleavedEncoder()
     decoder: Decoder = Decoder()
@@ -162,8 +165,11 @@ class Dino(Settings):
         for part, heads in (("encoder", self.encoder.heads), ("decoder", self.decoder.heads)):
             if self.width % heads:
                 raise ValueError(f"{part}.heads = {heads} does not divide width = {self.width}")
-        if self.width % 32:
-            raise ValueError(f"width = {self.width} is not a multiple of 32 (group normalisation has 32 groups)")
+        if self.width % 32 or self.width < 64:
+            raise ValueError(
+                f"width = {self.width} is not a multiple of 32 from 64 on (group normalisation has 32 groups, and a "
+                "level of one pixel needs two channels in each)"
+            )
         return self
 
 

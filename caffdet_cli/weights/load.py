@@ -36,9 +36,12 @@ def load_detector(weights: str) -> Loaded:
     """
     path = find_weights(weights)
     stored = read_stored(path)
-    network = detector(stored.model, outputs_of(stored))
+    with torch.device("meta"):  # no memory and no random numbers before the tensors are known to fit
+        network = detector(stored.model, outputs_of(stored))
     check_shapes(network, stored, path)
-    missing, unexpected = network.load_state_dict(stored.state, strict=False)
+    own = network.state_dict()
+    state = {name: value.to(own[name].dtype) if name in own else value for name, value in stored.state.items()}
+    missing, unexpected = network.load_state_dict(state, strict=False, assign=True)
     if missing or unexpected:
         first = ", ".join([*missing, *unexpected][:3])
         raise WeightsError(f"{path}: {len(missing)} tensors are missing and {len(unexpected)} are unknown: {first}")

@@ -201,6 +201,26 @@ def test_ctrl_c_is_one_line_and_exit_130():
 
 
 @pytest.mark.e2e
+def test_sigterm_cleans_up_and_exits_143(tmp_path):
+    script = (
+        "import sys, time, pathlib\nfrom caffdet_cli import main as frame\n"
+        "from caffdet_cli.folders import whole_folder\n"
+        "@frame.app.command('wait')\ndef wait():\n"
+        "    with whole_folder(pathlib.Path('out')):\n        print('ready', flush=True)\n        time.sleep(60)\n"
+        "sys.argv[1:] = ['wait']\nframe.entry()\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "terminated\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.e2e
 def test_names_that_no_encoding_can_print_do_not_break_a_message(tmp_path):
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.toml")
     done = run("config", "show", name, env={**os.environ, "PYTHONIOENCODING": "ascii"})

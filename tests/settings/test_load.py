@@ -435,3 +435,8 @@ def test_any_toml_is_settings_or_a_message_with_file_and_line(tree):
 def test_any_text_after_set_is_settings_or_a_message(text):
     said = outcome(overrides=[text, f"train.weights={text}"])
     assert said == "" or "command line" in said
+
+
+@pytest.mark.parametrize("key", ["model.width=32", "model.encoder.layers=1000", "model.input.max_side=1000000"])
+def test_sizes_have_limits(key):
+    assert f"{key.split('=')[0].rpartition('.')[2]}" in message(model="lite-dino-demo", overrides=[key])

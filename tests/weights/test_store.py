@@ -72,6 +72,28 @@ def test_missing_tensors_and_other_shapes_are_named(stored):
         load_detector(str(path))
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize(
+    ("key", "value"), [("width", 1 << 30), ("queries", 1 << 40), ("outputs", 1 << 40), ("levels", 1 << 40)]
+)
+def test_sizes_that_a_hostile_file_names_take_no_memory(stored, key, value):
+    path, network, known = stored
+    model = tiny_settings().model_dump(mode="json") | {key: value}
+    facts = {"format": 1, "model": model, "conventions": known.model_dump(mode="json") | {"classes": []}}
+    save_file(dict(network.state_dict()), path, metadata={"caffdet": json.dumps(facts)})
+    with pytest.raises(WeightsError, match=r"contradicts itself|settings cannot be read"):
+        load_detector(str(path))
+
+
+def test_half_precision_files_are_computed_in_single(stored):
+    path, network, known = stored
+    save_weights(path, {name: value.half() for name, value in network.state_dict().items()}, tiny_settings(), known)
+    loaded = load_detector(str(path)).detector
+    assert {value.dtype for value in loaded.parameters()} == {torch.float32}
+    frozen = [name for name, value in network.named_parameters() if not value.requires_grad]
+    assert [name for name, value in loaded.named_parameters() if not value.requires_grad] == frozen
+
+
 @pytest.mark.parametrize("pair", [False, True])
 def test_a_published_file_is_recognised_and_read(tmp_path, pair):
     model = Dino(queries=12, outputs=5, **({"spectra": ("ir", "rgb"), "fusion": CaffLite()} if pair else {}))

@@ -54,7 +54,7 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
     try:
         return json.loads(content)
     except RecursionError as error:
-        raise DatasetError(f"{path}: nested too deeply for an annotation file") from error
+        raise DatasetError(f"{path}: nested too deeply") from error
     except json.JSONDecodeError as error:
         end = " at the end of the file, which seems cut off" if error.pos >= len(error.doc.rstrip()) else ""
         raise DatasetError(
