@@ -14,12 +14,13 @@ from caffdet_cli.data.splits import load_split
 from caffdet_cli.engine.job import new_job
 from caffdet_cli.engine.train import run
 from caffdet_cli.engine.watch import Watch
-from caffdet_cli.evaluation.detector import evaluate
-from caffdet_cli.inference.predict import detections_of
-from caffdet_cli.paths import fresh_folder, numbered_folder, write_text
-from caffdet_cli.progress import Progress
+from caffdet_cli.evaluation.detector import detect, evaluate, to_categories
+from caffdet_cli.inference.predictor import choose_device
+from caffdet_cli.paths import fresh_folder, friendly_writes, numbered_folder, write_text
+from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.visualization.show import visualize_set
+from caffdet_cli.weights.load import load_detector
 
 MODELS = {"rgb": "lite-dino-demo-rgb", "ir": "lite-dino-demo-ir", "pair": "caff-lite-dino-demo"}
 TITLES = {"rgb": "RGB alone", "ir": "infrared alone", "pair": "the pair"}
@@ -46,7 +47,7 @@ def run_demo(
     overrides: Sequence[str] = (),
     device: str = "auto",
     overwrite: bool = False,
-    watches: Callable[[str], Watch] = lambda title: Watch(),
+    watches: Callable[[str], Watch] = lambda title: Watch(Bars()),
     progress: Progress | None = None,
 ) -> tuple[Path, DemoReport]:
     """Make the data, train, evaluate, draw, report.
@@ -61,10 +62,11 @@ def run_demo(
     Returns:
         The folder, and the figures of its `report.json`.
     """
-    begun, progress = time.monotonic(), progress or Progress()
+    begun, progress = time.monotonic(), progress or Bars()
     folder = Path(output) if output is not None else numbered_folder(Path("runs"), "demo")
     fresh_folder(folder, overwrite)
-    (folder / "report.json").unlink(missing_ok=True)  # it would tell of other runs than those beside it
+    with friendly_writes(folder):
+        (folder / "report.json").unlink(missing_ok=True)  # it would tell of other runs than those beside it
     root = Path(data_root) if data_root is not None else demo_root(progress)
     said = [*overrides, *([] if seed is None else [f"train.seed={seed}"])]
     for number, (spectra, model) in enumerate(MODELS.items(), start=1):
@@ -100,7 +102,9 @@ def _draw(folder: Path, root: Path, device: str, overwrite: bool, progress: Prog
     few = type(annotations)(
         annotations.examples[:_DRAWN], annotations.categories, annotations.label_spectrum, annotations.source
     )
-    found = detections_of(str(folder / "pair"), few, device)
+    loaded = load_detector(str(folder / "pair"))
+    found, conventions = detect(loaded, few, data, "pair", choose_device(device), "fp32", 1, 0, progress)
+    named = to_categories(found, conventions, few)
     visualize_set(
-        few, folder / "pictures", predictions=found, thermal=data.thermal, overwrite=overwrite, progress=progress
+        few, folder / "pictures", predictions=named, thermal=data.thermal, overwrite=overwrite, progress=progress
     )

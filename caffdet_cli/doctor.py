@@ -58,7 +58,7 @@ class Report:
 def examine() -> Report:
     """Look at this machine. Never raises because of what it finds."""
     report = Report()
-    for look in (_versions, _devices, _speed, _folders, _datasets):
+    for look in (_versions, _devices, _speed, _folders, _datasets, _weights):
         _guarded(look, report)
     return report
 
@@ -184,6 +184,23 @@ def _datasets(report: Report) -> None:
         place = root or f"$CAFFDET_DATA/{shipped.name}"
         command = f"caffdet convert {shipped.name} DOWNLOADED -o {place}"
         report.missing.append(Line(f"data set {shipped.name}", command, data.homepage and f"from {data.homepage}"))
+
+
+def _weights(report: Report) -> None:
+    """Published weights that shipped recipes start from and that are not there."""
+    from caffdet_cli.errors import WeightsError
+    from caffdet_cli.settings.load import load_config, names
+    from caffdet_cli.weights.known import find_weights
+
+    recipes = [
+        load_config(files=[shipped.path]).config.train.weights for shipped in names() if shipped.kind == "recipe"
+    ]
+    for name in sorted(filter(None, recipes)):
+        try:
+            report.folders.append(Line(f"weights {name}", str(find_weights(name)), "found"))
+        except WeightsError as error:  # noqa: PERF203  # a handful
+            command = next((line.strip() for line in str(error).splitlines() if "curl" in line), "")
+            report.missing.append(Line(f"weights {name}", command, "what caffdet train starts from"))
 
 
 def _torch() -> Any:

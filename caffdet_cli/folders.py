@@ -3,7 +3,7 @@
 import errno
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from caffdet_cli.paths import fresh_folder, friendly_writes
 
 
 @contextmanager
-def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def whole_folder(target: Path, *, overwrite: bool = False, replaced: Sequence[str] = ()) -> Iterator[Path]:
     """A temporary folder whose content becomes that of `target` when the block ends well.
 
-    Where `target` exists already, files of the same name are replaced one by one; others stay as they are.
+    Where `target` exists already, files of the same name are replaced one by one; others stay as they are, but for
+    those named in `replaced`: results that belong together.
 
     Raises:
         OutputError: `target` holds something and `overwrite` was not said, or it cannot be written.
@@ -31,12 +32,12 @@ def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
             part = work / "whole"
             part.mkdir(parents=True)
             yield part
-            _finish(part, target, work, overwrite)
+            _finish(part, target, work, overwrite, replaced)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _finish(part: Path, target: Path, work: Path, overwrite: bool) -> None:
+def _finish(part: Path, target: Path, work: Path, overwrite: bool, replaced: Sequence[str]) -> None:
     """Give the finished folder its name, or its files their place in a folder that is there."""
     if not target.is_dir():
         try:
@@ -47,6 +48,9 @@ def _finish(part: Path, target: Path, work: Path, overwrite: bool) -> None:
                 raise
     if not overwrite and any(path != work for path in target.iterdir()):
         raise OutputError(f"{target} was made meanwhile by another process; add --overwrite")
+    for name in replaced:
+        if not (part / name).exists():
+            (target / name).unlink(missing_ok=True)
     _move(part, target)
 
 

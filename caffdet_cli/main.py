@@ -134,15 +134,25 @@ def _sentence(error: BaseException) -> tuple[int, str]:
         case CaffdetError():
             return error.exit_code, f"error: {error}"
         case KeyboardInterrupt():
-            return 130, "interrupted"
+            return 130, f"interrupted: {error}" if error.args else "interrupted"
         case _Terminated():
             return 143, "terminated"
         case typer.Abort():
             return 1, "error: aborted"
         case OSError(errno=number, filename=name) if number in _NO_ROOM:
             return 1, f"error: no room to write {name or 'the output'}: {error.strerror}; free some space"
-        case PermissionError(filename=str(name)):
+        case OSError(filename=str(name)):
             return 2, f"error: cannot use {name}: {error.strerror}"
+        case MemoryError() | RuntimeError() if _is_out_of_memory(error):
+            return 1, (
+                "error: out of memory; take a smaller --batch, smaller pictures (--set model.input.short_side=...), "
+                "or another --device"
+            )
+        case RuntimeError() if "DataLoader worker" in str(error):
+            return 1, (
+                "error: a process that reads pictures was killed, perhaps for its memory; "
+                "try fewer --workers, or --workers 0"
+            )
         case _ if isinstance(error, _UsageError or ()):
             context = getattr(error, "ctx", None)
             path = context.command_path if context else "caffdet"
@@ -150,6 +160,12 @@ def _sentence(error: BaseException) -> tuple[int, str]:
         case _:
             what = f"{type(error).__name__}: {error}".strip().rstrip(":")
             return 1, f"error: this is a bug in caffdet: {what}; run again with --debug to see where"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Of the machine or of the GPU; torch has several ways to say so."""
+    said = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in said or "DefaultCPUAllocator" in said
 
 
 def _usage(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from caffdet_cli.commands import options
-from caffdet_cli.commands.console import print_json, table, wants_rich
+from caffdet_cli.commands.console import echo, print_json, table, wants_rich
 
 app = typer.Typer(help="What can be set, to what it is set, and who says so.")
 
@@ -61,7 +61,7 @@ def show_command(
         )
     else:
         for key, value in values.items():
-            typer.echo(f"{key} = {_toml(value)}  # {resolved.origins[key]}")
+            echo(f"{key} = {_toml(value)}  # {resolved.origins[key]}")
 
 
 def _toml(value: Any) -> str:

@@ -47,6 +47,11 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def echo(text: str) -> None:
+    """A line of the result."""
+    sys.stdout.write(f"{clean(text)}\n")
+
+
 def clean(text: str) -> str:
     """`text` with control characters spelt out: what comes from files must not steer the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)

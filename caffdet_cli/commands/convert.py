@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from caffdet_cli.commands import options
-from caffdet_cli.commands.console import print_json, progress, table
+from caffdet_cli.commands.console import echo, print_json, progress, table
 from caffdet_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,14 +92,14 @@ def _show(report: "ConvertReport") -> None:
     word = "pairs" if len(report.spectra) == 2 else "pictures"
     table("", ["split", word, "boxes"], [(name, split.pictures, split.boxes) for name, split in report.splits.items()])
     found = report.findings
-    typer.echo(
+    echo(
         f"{found.pictures} {word} and {found.boxes} boxes read, {found.lost_pictures} and {found.lost_boxes} left out; "
         f"classes: {', '.join(report.classes)}; boxes in {report.label_spectrum} pixels"
     )
     if report.written:
-        typer.echo(f"Written to {report.output}. Next: caffdet visualize --dataset {report.output} -o pictures")
+        echo(f"Written to {report.output}. Next: caffdet visualize --dataset {report.output} -o pictures")
     else:
-        typer.echo(f"Nothing was written to {report.output} (--dry-run)")
+        echo(f"Nothing was written to {report.output} (--dry-run)")
 
 
 def _as_json(report: "ConvertReport") -> dict[str, Any]:

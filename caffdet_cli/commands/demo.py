@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from caffdet_cli.commands import console, options
 
 if TYPE_CHECKING:
@@ -41,8 +39,8 @@ def command(
         console.print_json({"schema": 1, "output": str(folder), **asdict(figures)})
         return
     _show(figures)
-    typer.echo(f"pictures of what was found: {folder / 'pictures' / 'sheet.jpg'}")
-    typer.echo(f"figures: {folder / 'report.json'}; runs: {folder / 'pair'}, {folder / 'rgb'}, {folder / 'ir'}")
+    console.echo(f"pictures of what was found: {folder / 'pictures' / 'sheet.jpg'}")
+    console.echo(f"figures: {folder / 'report.json'}; runs: {folder / 'pair'}, {folder / 'rgb'}, {folder / 'ir'}")
 
 
 def _show(figures: "DemoReport") -> None:
@@ -56,6 +54,6 @@ def _show(figures: "DemoReport") -> None:
     title = f"AP on the validation pairs, in percent ({figures.seconds / 60:.1f} minutes)"
     console.table(title, ["detector", "AP"], [(name, f"{100 * value:.1f}") for name, value in rows])
     gain = 100 * (figures.pair - max(figures.rgb_alone, figures.ir_alone))
-    typer.echo(
+    console.echo(
         f"the pair is {abs(gain):.1f} AP {'above' if gain >= 0 else 'below'} the better detector of one spectrum"
     )

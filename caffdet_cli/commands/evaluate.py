@@ -70,6 +70,9 @@ def command(
             "a file": f"caffdet eval {_OF_FILE}",
         }
         raise missing.too_little({"--weights": weights, "--dataset": dataset}, examples, detectors=True)
+    from caffdet_cli.settings.load import load_config
+
+    load_config(dataset=dataset, overrides=set_ or ())  # before torch is imported
     from caffdet_cli.evaluation.detector import evaluate
 
     report = evaluate(
@@ -124,4 +127,4 @@ def _show(report: "SpectraReport", json: bool, progress: Progress) -> None:
         for number in ("AP", "AP50"):
             console.table(f"{number} of each class, percent", *class_table(report, number))
     if judged and judged.pays:
-        typer.echo(judged.sentence)
+        console.echo(judged.sentence)

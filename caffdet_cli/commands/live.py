@@ -2,16 +2,18 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from caffdet_cli.commands.console import clock, wants_rich
+from caffdet_cli.commands.console import clock, table, wants_rich
 from caffdet_cli.commands.console import progress as make_progress
 from caffdet_cli.engine.watch import Moment, Watch
-from caffdet_cli.evaluation.coco import CocoReport
 from caffdet_cli.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from caffdet_cli.evaluation.coco import CocoReport
 
 _INTERVAL = 10.0  # seconds between two plain lines
 _SHOWN = 6  # finished epochs in the live table
@@ -24,7 +26,14 @@ def make_watch(quiet: bool = False, verbose: bool = False, title: str = "") -> W
     return LiveWatch(make_progress(), title)
 
 
-class LineWatch(Watch):
+class CommandWatch(Watch):
+    """What the displays share."""
+
+    def filled(self, rows: Sequence[tuple[str, int, str]]) -> None:
+        table("Starting weights", ["part", "tensors", "what became of them"], rows, to="stderr")
+
+
+class LineWatch(CommandWatch):
     """Plain lines."""
 
     def __init__(self, progress: Progress, title: str, interval: float):
@@ -43,7 +52,7 @@ class LineWatch(Watch):
         )
 
 
-class LiveWatch(Watch):
+class LiveWatch(CommandWatch):
     """A table that is drawn again and again below what was said before."""
 
     def __init__(self, progress: Progress, title: str):
@@ -70,7 +79,7 @@ class LiveWatch(Watch):
         self._state = "validating"
         return Progress()  # a second live display does not fit below the first
 
-    def validated(self, epoch: int, loss: float, report: CocoReport | None) -> None:
+    def validated(self, epoch: int, loss: float, report: "CocoReport | None") -> None:
         self._epochs.append((epoch, loss, report))
 
     def finished(self) -> None:

@@ -56,7 +56,9 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", min=0, metavar="N", help="Processes that read pictures; 0: none beside this one."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Where random numbers start.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Where random numbers start.")
+]
 Score = Annotated[
     float, typer.Option("--score", min=0.0, max=1.0, metavar="X", help="Smallest score that is drawn or written.")
 ]

@@ -54,6 +54,6 @@ def command(
         facts = {"pictures": done.pictures, "detections": done.found, "without_partner": list(done.lonely)}
         console.print_json({"schema": 1, "output": str(done.folder), **facts})
         return
-    typer.echo(f"{done.found} objects in {done.pictures} pictures: {done.folder / 'detections.json'}")
+    console.echo(f"{done.found} objects in {done.pictures} pictures: {done.folder / 'detections.json'}")
     if draw:
-        typer.echo(f"drawn in {done.folder / 'pictures'}")
+        console.echo(f"drawn in {done.folder / 'pictures'}")

@@ -55,8 +55,10 @@ def command(
         raise ConfigError(f"--resume goes on with a run as it was started; leave out --{clash[0].replace('_', '-')}")
     if resume is None and dataset is None:
         raise missing.too_little({"--dataset": dataset}, {"for example": "caffdet train --dataset demo"})
-    from caffdet_cli.commands.live import make_watch
+    if dataset is not None:
+        from caffdet_cli.settings.load import load_config
 
+        load_config(dataset=dataset, model=model, recipe=recipe, overrides=overrides)  # before torch is imported
     if dry_run:
         from caffdet_cli.engine.job import new_job, resumed_job
 
@@ -79,6 +81,7 @@ def command(
             )
         _show_plan(job, json)
         return
+    from caffdet_cli.commands.live import make_watch
     from caffdet_cli.engine.train import train
 
     trained = train(
@@ -93,7 +96,7 @@ def command(
         device=device,
         overwrite=overwrite,
         overrides=overrides,
-        watch=make_watch(quiet or json, verbose),
+        watch=make_watch(quiet, verbose),
     )
     _show(trained, json)
 
@@ -107,11 +110,16 @@ def _show_plan(job: "Job", json: bool) -> None:
         console.print_json({"schema": 1, "dry_run": True, **facts, "pictures": counts})
         return
     start = f"the weights {job.weights}" if job.weights else "random weights"
-    typer.echo(f"would train {'+'.join(job.config.model.spectra)} from {start} into {job.folder}:")
-    typer.echo(
+    console.echo(f"would train {'+'.join(job.config.model.spectra)} from {start} into {job.folder}:")
+    console.echo(
         f"  {len(job.train.examples)} training and {len(job.val.examples)} {job.val_split} pictures, "
         f"{settings.epochs} epochs of batches of {settings.batch}, {len(job.conventions.classes)} class slots"
     )
+
+
+def _percent(ap: float) -> str:
+    """As in all tables; a dash where there is no object to find."""
+    return "-" if ap < 0 else f"{100 * ap:.1f}"
 
 
 def _show(trained: "Trained", json: bool) -> None:
@@ -120,8 +128,4 @@ def _show(trained: "Trained", json: bool) -> None:
     if json:
         console.print_json({"schema": 1, "run": str(trained.folder), "epochs": trained.epochs, "AP": trained.best})
         return
-    if trained.account is not None:
-        console.table(
-            "Starting weights", ["part", "tensors", "what became of them"], trained.account.rows(), to="stderr"
-        )
-    typer.echo(f"best AP {100 * max(trained.best, 0):.1f} after {trained.epochs} epochs: {best}")
+    console.echo(f"best AP {_percent(trained.best)} after {trained.epochs} epochs: {best}")

@@ -65,4 +65,4 @@ def _show(drawn: "Drawn", json: bool) -> None:
         console.print_json({"schema": 1, "folder": str(drawn.folder), "pictures": pictures, "sheet": sheet, "of": of})
         return
     some = "" if len(drawn.pictures) == drawn.examples else f" of {drawn.examples} (--limit 0 draws all)"
-    typer.echo(f"{len(drawn.pictures)} pairs{some} in {drawn.folder}, all on one sheet in {drawn.sheet}")
+    console.echo(f"{len(drawn.pictures)} pairs{some} in {drawn.folder}, all on one sheet in {drawn.sheet}")

@@ -5,6 +5,7 @@ are copied into `pictures/`.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -22,7 +23,7 @@ from caffdet_cli.data.raw import read_raw, source_folder
 from caffdet_cli.errors import DatasetError, Findings, OutputError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.paths import fresh_folder
-from caffdet_cli.progress import Progress
+from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.load import load_config
 
@@ -84,7 +85,7 @@ def convert(
         Findings: `strict`, and there are faults.
         OutputError, DiskFull: the output exists or cannot be written.
     """
-    progress, findings = progress or Progress(), FindingLog() if findings is None else findings
+    progress, findings = progress or Bars(), FindingLog() if findings is None else findings
     source, output = source_folder(source), Path(os.path.abspath(output))
     _keep_apart(source, output)
     fresh_folder(output, overwrite)
@@ -163,9 +164,14 @@ def _write(
 
 
 def _remove_stale(output: Path, report: ConvertReport) -> None:
-    """Splits of an earlier conversion that this one does not have."""
+    """Splits of an earlier conversion that this one does not have; files that others made stay."""
     for split in set(SPLITS) - report.splits.keys():
-        (output / f"{split}.json").unlink(missing_ok=True)
+        path = output / f"{split}.json"
+        if path.is_file():
+            with path.open("rb") as file:
+                ours = b'"made_by": "caffdet ' in file.read(4096)
+            if ours:
+                path.unlink()
 
 
 def _root_as(source: Path, output: Path) -> str:
@@ -192,19 +198,22 @@ def _copy(picture: Path, root: Path, source: Path) -> Path:
 
 def _toml(report: ConvertReport) -> str:
     """`dataset.toml`: the [data] table of the settings. What is known of a shipped data set comes from there."""
-    pair = len(report.spectra) == 2
-    model = "caff-lite-dino-r50" if pair else "lite-dino-r50" if report.spectra == ("rgb",) else ""
+    own = report.format == "voc"  # a user's own data: what learns from random weights
+    kind = "caff-lite-dino" if len(report.spectra) == 2 else "lite-dino"
     table = {
-        "name": report.output.name if report.format == "voc" else report.format,
+        "name": re.sub(r"[^\w.+-]", "-", report.output.name) if own else report.format,
         "root": ".",
         "classes": list(report.classes),
         "label_spectrum": report.label_spectrum,
-        "model": model,
-        "recipe": "caff-lite" if model else "",
+        "model": f"{kind}-r18" if own else f"{kind}-r50",
+        "recipe": "from-scratch" if own else "caff-lite",
         **_known(report.format),
         "splits": {split: {"annotations": [f"{split}.json"]} for split in report.splits},
     }
-    return tomli_w.dumps({"data": {key: value for key, value in table.items() if value != ""}})
+    document: dict[str, object] = {"data": {key: value for key, value in table.items() if value != ""}}
+    if report.spectra == ("ir",):  # the shipped models of one spectrum look at RGB
+        document["model"] = {"spectra": ["ir"]}
+    return tomli_w.dumps(document)
 
 
 def _known(format: str) -> dict[str, str]:

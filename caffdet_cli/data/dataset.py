@@ -66,7 +66,8 @@ class PairDataset(Dataset[Sample]):
         seed: of the training run.
 
     Raises:
-        DatasetError: when objects belong to classes that `conventions.classes` does not have.
+        DatasetError: there are no pictures of the model's spectra; for training, of one of them, or objects of classes
+            that `conventions.classes` does not have. (For evaluation such objects are left out.)
     """
 
     def __init__(self, annotations: AnnotationSet, conventions: Conventions, augment: Augment | None, seed: int):
@@ -74,7 +75,8 @@ class PairDataset(Dataset[Sample]):
         self.conventions = conventions
         self.augment = augment
         self.seed = seed
-        self.slots = class_slots(annotations, conventions)
+        self.slots = slots_of_categories(annotations, conventions, needed=augment is not None)
+        check_spectra(annotations, conventions, needed=augment is not None)
 
     def __len__(self) -> int:
         return len(self.annotations.examples)
@@ -107,8 +109,9 @@ class PairDataset(Dataset[Sample]):
     def _read(self, example: Example) -> Pair:
         """Pictures in the model's stream order, and the objects that are no crowd regions, inside the picture."""
         pictures = tuple(self._picture(example, spectrum) for spectrum in self.conventions.spectra)
-        wanted = ~example.objects.crowd
-        labels = self.slots[example.objects.labels[wanted]]
+        slots = self.slots[example.objects.labels]
+        wanted = ~example.objects.crowd & (slots >= 0)
+        labels = slots[wanted]
         return clip(pair_of(pictures, example.objects.boxes[wanted], labels, (example.height, example.width)))
 
     def _picture(self, example: Example, spectrum: Spectrum) -> NDArray[Any] | None:
@@ -139,22 +142,36 @@ def generator(*words: int) -> np.random.Generator:
     return np.random.default_rng([word % 2**64 for word in words])
 
 
-def class_slots(annotations: AnnotationSet, conventions: Conventions) -> NDArray[np.int64]:
-    """Slot in `conventions.classes` of each category, found by its name; -1 where no object needs one.
+def slots_of_categories(
+    annotations: AnnotationSet, conventions: Conventions, *, needed: bool = True
+) -> NDArray[np.int64]:
+    """Slot in `conventions.classes` of each category, found by its name; -1 where there is none.
 
     Raises:
-        DatasetError: naming the classes of objects that have no slot.
+        DatasetError: objects have no slot, and it is `needed`; names their classes.
     """
     places = {name: slot for slot, name in enumerate(conventions.classes) if name is not None}
     slots = np.array([places.get(category.name, -1) for category in annotations.categories], np.int64)
     used = {int(label) for example in annotations.examples for label in example.objects.labels}
     unknown = [annotations.categories[label].name for label in sorted(used) if slots[label] < 0]
-    if unknown:
+    if unknown and needed:
         raise DatasetError(
             f"{annotations.source} has objects of {', '.join(map(repr, unknown))}, which the model does not know; "
-            f"it knows {', '.join(map(repr, places)) or 'no class'}. Name the classes in data.classes or convert again"
+            f"it knows {', '.join(map(repr, places)) or 'no class'}. Name all of them in data.classes, or convert "
+            "again with --classes"
         )
     return slots
+
+
+def check_spectra(annotations: AnnotationSet, conventions: Conventions, *, needed: bool) -> None:
+    """There is something to look at: some picture of the model's spectra, or of each one where all are `needed`."""
+    has = {"rgb": any(one.rgb for one in annotations.examples), "ir": any(one.ir for one in annotations.examples)}
+    missing = [spectrum for spectrum in conventions.spectra if not has[spectrum]]
+    if annotations.examples and missing and (needed or len(missing) == len(conventions.spectra)):
+        raise DatasetError(
+            f"{annotations.source} has no {' and no '.join(missing)} pictures, and the model looks at "
+            f"{' and '.join(conventions.spectra)}; take another model (model.spectra), or convert the data set again"
+        )
 
 
 def check_size(path: Path, picture: NDArray[Any], example: Example, source: Path) -> None:

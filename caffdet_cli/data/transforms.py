@@ -2,7 +2,7 @@
 
 Boxes follow the pictures. Random numbers come from the generator that is handed in and from nowhere else.
 
-The recipe is that of CAFF-DETR and Lite-DETR (`specs/caff_dino.md` section 8, `specs/lite_dino.md` section 9).
+The recipe is that of kevinhelvig/CAFF-DETR and IDEA-Research/Lite-DETR (datasets/transforms.py, sltransform.py).
 """
 
 from collections.abc import Callable

@@ -5,7 +5,6 @@ it is whole; the one before is kept under another name until then: a kill at any
 """
 
 import io
-import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from caffdet_cli.errors import WeightsError
 from caffdet_cli.paths import friendly_writes
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Model
+from caffdet_cli.weights.pickles import read_pickle
 from caffdet_cli.weights.store import read_weights, save_weights
 
 _WEIGHTS, _STATE = "model.safetensors", "training.pt"
@@ -36,7 +36,10 @@ class Position(NamedTuple):
 class Saved(NamedTuple):
     """A checkpoint that was read."""
 
+    source: Path  # of the weights
     position: Position
+    model: Model
+    conventions: Conventions
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
     generators: dict[str, Any]
@@ -90,11 +93,19 @@ def read_last(folder: Path) -> Saved | None:
     if place is None:
         return None
     stored = read_weights(place / _WEIGHTS)
+    content = read_pickle(place / _STATE)
     try:
-        content = torch.load(place / _STATE, map_location="cpu", weights_only=True)
         position = Position(**content["position"])
-        return Saved(position, stored.state, content["optimizer"], content["generators"])
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
+        return Saved(
+            place / _WEIGHTS,
+            position,
+            stored.model,
+            stored.conventions,
+            stored.state,
+            content["optimizer"],
+            content["generators"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"cannot read {place / _STATE}: it is broken; start the run again") from error
 
 

@@ -71,9 +71,25 @@ def new_job(
         config = config.model_copy(update={"train": config.train.model_copy(update={"weights": str(start.resolve())})})
     name = f"{Path(model or config.data.model or 'model').stem}-{config.data.name or Path(dataset).stem}"
     conventions = conventions_of(config, train)
+    if start is None and config.train.freeze_backbone and progress is not None:
+        progress.warn(
+            "the backbone has random weights and is not trained (train.freeze_backbone = true); from random weights "
+            "take --recipe from-scratch and a model with trainable normalisation, such as caff-lite-dino-r18"
+        )
     folder = Path(output) if output is not None else numbered_folder(Path("runs"), name, make=not dry_run)
     fresh_folder(folder, overwrite)
+    _check_overwrite(folder, train)
     return Job(config, conventions, train, val, val_split, folder, start, resume=False)
+
+
+def _check_overwrite(folder: Path, train: AnnotationSet) -> None:
+    """What is overwritten must be a run, and not the data."""
+    first = train.examples[0]
+    for path in filter(None, (train.source, first.rgb, first.ir)):
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise OutputError(f"--output {folder} holds the data set ({path}); choose another --output")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.toml").is_file():
+        raise OutputError(f"{folder} is no run folder (it has no config.toml): --overwrite replaces runs only")
 
 
 def resumed_job(run: str | Path, *, overrides: Sequence[str] = (), progress: Progress | None = None) -> Job:
@@ -117,6 +133,11 @@ def conventions_of(config: Config, train: AnnotationSet) -> Conventions:
 
 def _splits(config: Config, root: Path | None, progress: Progress | None) -> tuple[AnnotationSet, AnnotationSet, str]:
     _, train = load_split(config.data, "train", root, progress)
+    if not {"val", "test"} & config.data.splits.keys():
+        raise DatasetError(
+            "training is judged on a split val or test, and the data set has none; add [data.splits.val] to its TOML, "
+            "or convert it again with lists of names (for voc: ImageSets/Main/train.txt and val.txt)"
+        )
     val_split, val = load_split(config.data, None, root, progress)
     if not train.examples:
         raise DatasetError(f"{train.source} has no pictures to train on")

@@ -43,7 +43,7 @@ def check_threads(folder: Path, progress: Progress) -> None:
     """Warn where a run on the CPU goes on with another number of threads: sums then differ in their last bits."""
     try:
         threads = json.loads((folder / "run.json").read_text(encoding="utf-8"))["threads"]
-    except (OSError, ValueError, KeyError, TypeError):  # the run goes on without it
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # the run goes on without it
         return
     if threads != torch.get_num_threads():
         progress.warn(
@@ -57,7 +57,7 @@ def _clear(folder: Path) -> None:
     for pattern in ("config.toml", "run.json", "metrics.jsonl", "report.json", "detections-*.json"):
         for path in folder.glob(pattern):
             path.unlink()
-    for name in ("checkpoints", "diverged", "pictures"):
+    for name in ("checkpoints", "diverged"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 

@@ -1,5 +1,7 @@
 """The training loop."""
 
+import os
+import shlex
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +15,7 @@ from accelerate.utils import set_seed
 
 from caffdet_cli.data.batches import EpochSampler, Loaded, closing_workers, fingerprint, loader, to_device
 from caffdet_cli.data.dataset import PairDataset
-from caffdet_cli.engine.checkpoint import Position, read_last, restore_generators, save_best, save_last
+from caffdet_cli.engine.checkpoint import Position, Saved, read_last, restore_generators, save_best, save_last
 from caffdet_cli.engine.job import Job, new_job, resumed_job
 from caffdet_cli.engine.optimizer import backbones, make_optimizer, set_learning_rate
 from caffdet_cli.engine.records import Metrics, check_threads, write_start
@@ -28,6 +30,7 @@ from caffdet_cli.losses.detection import DinoCriterion
 from caffdet_cli.losses.objective import DinoObjective
 from caffdet_cli.models.build import detector as build_detector
 from caffdet_cli.paths import friendly_writes
+from caffdet_cli.progress import Bars
 from caffdet_cli.values import Losses, Targets
 from caffdet_cli.weights.load import read_stored
 from caffdet_cli.weights.start import Account, start_from_single
@@ -74,7 +77,9 @@ def train(
         Diverged: the loss is not finite.
         Stopped: SIGTERM came; the step was finished and saved. KeyboardInterrupt likewise after Ctrl-C.
     """
-    watch = watch or Watch()
+    watch = watch or Watch(Bars())
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("training in several processes is not supported yet; start one, without torchrun")
     choose_device(device)  # a device that is not there is told before anything is made
     if resume is not None:
         return run(resumed_job(resume, overrides=overrides, progress=watch.progress), device, watch)
@@ -128,7 +133,7 @@ class Trainer:
         with friendly_writes(job.folder):
             job.folder.mkdir(parents=True, exist_ok=True)
         if saved is not None:
-            self._restore(saved.position, saved.weights, saved.optimizer, saved.generators)
+            self._restore(saved)
         if job.resume and self.accelerator.device.type == "cpu":
             check_threads(job.folder, watch.progress)
         if not job.resume:
@@ -138,6 +143,8 @@ class Trainer:
     def run(self, flag: StopFlag) -> None:
         """All epochs that are left."""
         trained = sum(each.numel() for group in self.optimizer.param_groups for each in group["params"])
+        if self.account is not None:
+            self.watch.filled(self.account.rows())
         self.watch.started(str(self.job.folder), trained, len(self.job.train.examples), str(self.accelerator.device))
         try:
             with closing_workers(self.batches):
@@ -198,10 +205,11 @@ class Trainer:
         sizes = {(example.height, example.width) for example in job.val.examples}
         batch = self.settings.batch if len(sizes) == 1 else 1  # padding changes results of CAFF
         dataset = PairDataset(job.val, job.conventions, augment=None, seed=0)
-        batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), workers=0)
+        batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), self.settings.workers)
         predictor = Predictor(self.detector, job.conventions.spectra, self.accelerator.device, self.settings.precision)
-        shown = self.watch.validating().track(self._until(flag, batches), "validating", total=len(batches))
-        found = dict(predictor.run(shown))
+        with closing_workers(batches):
+            shown = self.watch.validating().track(self._until(flag, batches), "validating", total=len(batches))
+            found = dict(predictor.run(shown))
         return evaluate_coco(job.val, to_categories(found, job.conventions, job.val))
 
     def _until(self, flag: StopFlag, batches: Iterable[Loaded]) -> Iterator[Loaded]:
@@ -228,32 +236,31 @@ class Trainer:
     def _stop(self, number: int) -> None:
         """Save after a finished step and leave."""
         self._save()
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise Stopped(
+        said = (
             f"stopped after step {self.step} of epoch {self.epoch + 1}, which is saved; "
-            f"go on with: caffdet train --resume {self.job.folder}"
+            f"go on with: caffdet train --resume {shlex.quote(str(self.job.folder))}"
         )
+        raise KeyboardInterrupt(said) if number == signal.SIGINT else Stopped(said)
 
     def _save(self) -> None:
         position = Position(self.epoch, self.step, self.totals, self.best, self.metrics.size, self.fingerprint)
         save_last(self.job.folder, self.detector, self.optimizer, position, self.job.config.model, self.job.conventions)
 
-    def _restore(
-        self,
-        position: Position,
-        weights: dict[str, torch.Tensor],
-        optimizer: dict[str, object],
-        generators: dict[str, object],
-    ) -> None:
-        if position.fingerprint != self.fingerprint:
+    def _restore(self, saved: Saved) -> None:
+        position = saved.position
+        if saved.model != self.job.config.model:
+            raise WeightsError(
+                f"{saved.source} is of another model than {self.job.folder / 'config.toml'} describes; "
+                "restore the one or the other"
+            )
+        if position.fingerprint != self.fingerprint or saved.conventions != self.job.conventions:
             raise WeightsError(
                 f"the training data of {self.job.folder} has changed since its last checkpoint; "
                 "restore the data, or start a run from its weights with --weights"
             )
-        self.detector.load_state_dict(weights)
-        self.optimizer.load_state_dict(optimizer)
-        restore_generators(generators)
+        self.detector.load_state_dict(saved.weights)
+        self.optimizer.load_state_dict(saved.optimizer)
+        restore_generators(saved.generators)
         self.epoch, self.step, self.totals, self.best = (
             position.epoch,
             position.step,
@@ -272,6 +279,12 @@ def start(detector: torch.nn.Module, job: Job) -> Account | None:
             f"{job.weights} is a model of two spectra, this one has one; start from a model of one spectrum"
         )
     state, account = start_from_single(detector.state_dict(), stored.state, job.config.model)
+    fitting = len(account.copied) + len(account.to_both_streams)
+    if len(account.mismatched) > fitting:
+        raise WeightsError(
+            f"{job.weights} is of another model: {fitting} of its tensors fit, {len(account.mismatched)} have another "
+            "shape; take the model it was made for, or train with --from-scratch"
+        )
     detector.load_state_dict(state)
     return account
 

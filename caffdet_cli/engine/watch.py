@@ -1,9 +1,12 @@
 """How a training run tells what it is doing; whoever starts it decides how it looks."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from caffdet_cli.evaluation.coco import CocoReport
 from caffdet_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from caffdet_cli.evaluation.coco import CocoReport
 
 
 class Moment(NamedTuple):
@@ -25,6 +28,11 @@ class Watch:
     def __init__(self, progress: Progress | None = None):
         self.progress = progress or Progress()
 
+    def filled(self, rows: Sequence[tuple[str, int, str]]) -> None:
+        """Before the first step of a run that starts from weights: part, number of tensors, what became of them."""
+        for part, number, fate in rows:
+            self.progress.say(f"starting weights: {part}: {number} tensors {fate}")
+
     def started(self, folder: str, parameters: int, pictures: int, device: str) -> None:
         """Before the first step."""
         self.progress.say(
@@ -38,7 +46,7 @@ class Watch:
         """What validation reports to."""
         return self.progress
 
-    def validated(self, epoch: int, loss: float, report: CocoReport | None) -> None:
+    def validated(self, epoch: int, loss: float, report: "CocoReport | None") -> None:
         """After every epoch; `report` where it was validated."""
         score = f", AP {100 * report.ap:.1f}, AP50 {100 * report.ap50:.1f}" if report else ""
         self.progress.say(f"epoch {epoch}: loss {loss:.3f}{score}")

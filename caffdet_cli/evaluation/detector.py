@@ -12,13 +12,13 @@ from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
 from caffdet_cli.data.splits import class_slots, load_split
-from caffdet_cli.errors import ConfigError
+from caffdet_cli.errors import ConfigError, DatasetError
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.predictor import Given, Predictor, choose_device, relabelled
 from caffdet_cli.paths import fresh_folder
-from caffdet_cli.progress import Progress
+from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.data import Data
 from caffdet_cli.settings.load import load_config
@@ -60,27 +60,33 @@ def evaluate(
     Raises:
         WeightsError, DatasetError, ConfigError, OutputError: what is wrong, and where.
     """
-    progress = progress or Progress()
+    progress = progress or Bars()
     if output is not None:
         fresh_folder(Path(output), overwrite)
     place = choose_device(device)
     main = load_detector(weights)
     others = dict(zip(_ALONE, map(load_detector, against or ()), strict=False))
     check_rivals(others)
-    given_all = choices(main.conventions, spectrum)
     data = load_config(dataset=dataset, overrides=overrides).config.data
     root = place_of(data, Path(data_root) if data_root is not None else None, progress)
     name, annotations = load_split(data, split, root, progress)
+    given_all = choices(main.conventions, spectrum, annotations)
     if split is None:
         progress.say(f"scoring on the split {name!r} ({len(annotations.examples)} pictures)")
     settings = (place, precision or "fp32", batch or 1, 2 if workers is None else workers)
     reports: dict[str, CocoReport] = {}
-    with whole_folder(Path(output), overwrite=overwrite) if output is not None else nullcontext() as folder:
+    written = ("report.json", *(f"detections-{given}.json" for given in ("pair", "rgb", "ir")))
+    place_of_results = (
+        nullcontext() if output is None else whole_folder(Path(output), overwrite=overwrite, replaced=written)
+    )
+    with place_of_results as folder:
         for given in given_all:
             found, conventions = detect(main, annotations, data, given, *settings, progress)
-            reports[given] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
+            named = to_categories(found, conventions, annotations)
+            reports[given] = evaluate_coco(annotations, named)
             if folder is not None:
-                write_detections(folder / f"detections-{given}.json", found, conventions.category_ids)
+                ids = [category.id for category in annotations.categories]
+                write_detections(folder / f"detections-{given}.json", named, ids)
         rivals = {}
         for alone, other in others.items():
             found, conventions = detect(other, annotations, data, "pair", *settings, progress)
@@ -101,17 +107,23 @@ def check_rivals(others: Mapping[str, Loaded]) -> None:
             )
 
 
-def choices(conventions: Conventions, spectrum: Given | None) -> list[Given]:
-    """What a detector is to be shown, one after the other.
+def choices(conventions: Conventions, spectrum: Given | None, annotations: AnnotationSet) -> list[Given]:
+    """What a detector is to be shown, one after the other: by default the pair, and each spectrum that is there.
 
     Raises:
         ConfigError: a detector of one spectrum is asked for another.
+        DatasetError: the data set has no picture of what is asked for.
     """
+    has = {"rgb": any(one.rgb for one in annotations.examples), "ir": any(one.ir for one in annotations.examples)}
+    if spectrum in has and not has[spectrum]:
+        raise DatasetError(f"--spectrum {spectrum}: {annotations.source} has no {spectrum} pictures")
     if len(conventions.spectra) == 1:
         if spectrum not in (None, conventions.spectra[0]):
             raise ConfigError(f"--spectrum {spectrum}: this detector was trained on {conventions.spectra[0]} alone")
         return [conventions.spectra[0]]
-    return [spectrum] if spectrum else ["pair", "rgb", "ir"]
+    if spectrum:
+        return [spectrum]
+    return ["pair", "rgb", "ir"] if all(has.values()) else ["pair"]
 
 
 def detect(

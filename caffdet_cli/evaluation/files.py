@@ -6,7 +6,7 @@ from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.data.formats.detections import read_detections
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
-from caffdet_cli.progress import Progress
+from caffdet_cli.progress import Bars, Progress
 
 
 def evaluate_files(predictions: Path, annotations: Path, progress: Progress | None = None) -> CocoReport:
@@ -17,7 +17,7 @@ def evaluate_files(predictions: Path, annotations: Path, progress: Progress | No
     Raises:
         DatasetError: one of the files cannot be read, or they do not belong together.
     """
-    progress = progress or Progress()
+    progress = progress or Bars()
     findings = FindingLog()
     truth = read_coco(annotations, findings=findings)
     if findings.faults:

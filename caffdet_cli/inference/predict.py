@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
@@ -11,7 +10,8 @@ from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.predictor import Predictor, choose_device, relabelled
 from caffdet_cli.inference.sources import picture_set
-from caffdet_cli.progress import Progress
+from caffdet_cli.paths import fresh_folder
+from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.visualization.show import visualize_set
 from caffdet_cli.weights.load import load_detector
 
@@ -53,7 +53,9 @@ def predict(
     Raises:
         DatasetError, WeightsError, ConfigError, OutputError: what is wrong, and where.
     """
-    progress = progress or Progress()
+    progress = progress or Bars()
+    fresh_folder(Path(output), overwrite)
+    place = choose_device(device)
     loaded = load_detector(weights)
     conventions = loaded.conventions
     if not conventions.classes:
@@ -72,13 +74,13 @@ def predict(
         progress.warn(f"{len(lonely)} of {len(pictures.examples)} pictures have no partner: {named}")
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
-    predictor = Predictor(loaded.detector, conventions.spectra, choose_device(device), precision or "fp32")
+    predictor = Predictor(loaded.detector, conventions.spectra, place, precision or "fp32")
     with whole_folder(Path(output), overwrite=overwrite) as folder, closing_workers(batches):
         found = {
             identity: _above(each, score)
             for identity, each in predictor.run(progress.track(batches, "detecting", total=len(batches)))
         }
-        write_detections(folder / "detections.json", found, conventions.category_ids)
+        without_id = write_detections(folder / "detections.json", found, conventions.category_ids)
         if draw:
             slots = [category.id for category in pictures.categories]
             shown = relabelled(
@@ -89,22 +91,12 @@ def predict(
                 folder / "pictures",
                 predictions=shown,
                 score=score,
+                truth=False,
                 thermal=conventions.thermal,
                 progress=progress,
             )
-    return Predicted(
-        Path(output), len(pictures.examples), sum(len(each.scores) for each in found.values()), tuple(lonely)
-    )
-
-
-def detections_of(weights: str, annotations: AnnotationSet, device: str = "auto") -> dict[int | str, DetectionArrays]:
-    """What a checkpoint finds in a data set; labels are positions in the set's categories."""
-    loaded = load_detector(weights)
-    names, categories = loaded.conventions.classes, [category.name for category in annotations.categories]
-    dataset = PairDataset(annotations, loaded.conventions, augment=None, seed=0)
-    batches = loader(dataset, EpochSampler(len(dataset), 1, seed=0, shuffle=False), workers=0)
-    found = dict(Predictor(loaded.detector, loaded.conventions.spectra, choose_device(device)).run(batches))
-    return relabelled(found, [categories.index(name) if name in categories else -1 for name in names])
+    total = sum(len(each.scores) for each in found.values()) - without_id
+    return Predicted(Path(output), len(pictures.examples), total, tuple(lonely))
 
 
 def _above(found: DetectionArrays, score: float) -> DetectionArrays:

@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from caffdet_cli.data.annotations import AnnotationSet, Category, Example, no_objects
+from caffdet_cli.data.formats.hostile import LARGEST_LIST, read_bytes
+from caffdet_cli.data.formats.layout import PICTURES, entries
 from caffdet_cli.data.images import picture_size
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.conventions import Conventions
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
-_MOST_LINES = 1_000_000
 
 
 def picture_set(rgb: Path | None, ir: Path | None, conventions: Conventions) -> tuple[AnnotationSet, list[str]]:
@@ -36,6 +35,11 @@ def picture_set(rgb: Path | None, ir: Path | None, conventions: Conventions) -> 
         sides["ir"] = dict(zip(sides["rgb"], sides["ir"].values(), strict=True))
     names = sorted(sides["rgb"].keys() | sides["ir"].keys())
     lonely = [name for name in names if not (name in sides["rgb"] and name in sides["ir"])] if rgb and ir else []
+    if lonely and len(lonely) == len(names):
+        raise DatasetError(
+            f"not one picture of {rgb} has a partner of its name in {ir} (for example {lonely[0]}); "
+            "rename them, or write two lists that name the pictures of each pair alike"
+        )
     examples = tuple(_example(name, sides["rgb"].get(name), sides["ir"].get(name), conventions) for name in names)
     categories = [Category(slot, name) for slot, name in enumerate(conventions.classes) if name is not None]
     return AnnotationSet(examples, tuple(categories), conventions.label_spectrum, rgb or ir or Path()), lonely
@@ -50,24 +54,24 @@ def _example(name: str, rgb: Path | None, ir: Path | None, conventions: Conventi
 def _pictures(place: Path) -> list[Path]:
     """The picture files of a place."""
     if place.is_dir():
-        found = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
+        found = sorted(path for path in entries(place) if path.suffix.lower() in PICTURES)
         if not found:
-            raise DatasetError(f"the folder {place} has no pictures ({', '.join(SUFFIXES)})")
+            raise DatasetError(f"the folder {place} has no pictures ({', '.join(sorted(PICTURES))})")
         return found
     if not place.exists():
         raise DatasetError(f"{place} is not there")
     if place.suffix.lower() != ".txt":
         return [place]
     try:
-        lines = place.read_text(encoding="utf-8").splitlines()
+        lines = read_bytes(place, LARGEST_LIST).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DatasetError(f"{place} is no list of pictures: it is not text") from error
-    if len(lines) > _MOST_LINES:
-        raise DatasetError(f"{place} has more than {_MOST_LINES} lines")
-    found = [place.parent / line.strip() for line in lines if line.strip()]
-    for number, path in enumerate(found, start=1):
-        if not path.is_file():
-            raise DatasetError(f"{place}, line {number}: {path} is not there")
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if name := line.strip():
+            found.append(place.parent / name)
+            if not found[-1].is_file():
+                raise DatasetError(f"{place}, line {number}: {found[-1]} is not there")
     if not found:
         raise DatasetError(f"{place} names no pictures")
     return found

@@ -1,5 +1,6 @@
 """Where a data set's files are and what they mean."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -73,3 +74,11 @@ class Data(Settings):
     """Recipe that `caffdet train` takes when none is named."""
     licence: str = ""
     homepage: str = ""
+
+    @model_validator(mode="after")
+    def _names_are_names(self) -> "Data":
+        if self.name and not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", self.name):
+            raise ValueError(f"name = {self.name!r}: it names folders; use letters, digits and . _ + - only")
+        if twice := [name for name in self.classes if self.classes.count(name) > 1]:
+            raise ValueError(f"classes names {twice[0]!r} twice")
+        return self

@@ -249,12 +249,21 @@ def _dataset_in(folder: Path) -> Path:
     """`dataset.toml` of a converted data set; a raw one gets the command that converts it."""
     if (path := folder / "dataset.toml").is_file():
         return path
+    if (path := folder / "config.toml").is_file():
+        raise ConfigError(f"{folder} is the folder of a run, no data set; its settings: caffdet config show {path}")
     layout = next((name for marker, name in _RAW.items() if (folder / marker).exists()), None)
     raw = f"it looks like raw {layout.upper()}, convert it first" if layout else "a raw data set is converted first"
     raise ConfigError(f"{folder} has no dataset.toml; {raw}: caffdet convert {layout or 'FORMAT'} {folder} -o DIR")
 
 
-_RAW = {"infrared": "llvip", "align_train.txt": "flir", "train_thermal": "flir", "JPEGImages": "voc"}
+_RAW = {  # something in the folder -> the layout that has it; narrow ones first
+    "infrared/train": "llvip",
+    "infrared/test": "llvip",
+    "align_train.txt": "flir",
+    "train_thermal": "flir",
+    "JPEGImages": "voc",
+    "Annotations": "voc",
+}
 
 
 def _about(path: Path) -> str:

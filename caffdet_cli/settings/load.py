@@ -179,7 +179,10 @@ def _of_dataset(kind: Kind, later: Tree) -> Path | None:
     if said is None or not isinstance(said.value, str) or not said.value:
         return None
     try:
-        return find(said.value, kind, said.source.folder)
+        found = find(said.value, kind, said.source.folder)
+        if not found.is_file():
+            raise ConfigError(f"there is no file {found}")
+        return found
     except ConfigError as error:
         raise ConfigError(f"{said.source.label}: data.{kind} = {said.value!r}: {error}") from error
 

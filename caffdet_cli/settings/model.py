@@ -20,11 +20,17 @@ class ResNet(Settings):
     name: Literal["resnet"] = "resnet"
     depth: Literal[10, 18, 34, 50, 101, 152] = 50
     levels: Annotated[tuple[Annotated[int, Field(ge=0, le=3)], ...], Field(min_length=1)] = (1, 2, 3)
-    """Stages whose maps are used: 0 has stride 4, 3 has stride 32."""
+    """Stages whose maps are used, finest first: 0 has stride 4, 3 has stride 32."""
     normalisation: Literal["frozen", "batch", "group"] = "frozen"
     """`frozen`: stored statistics, for pretrained weights. `batch`, `group`: trainable, for training from scratch."""
     frozen_stages: Annotated[int, Field(ge=0, le=5)] = 2
     """How many of stem, stage 0, ..., stage 3 are never trained, counted from the picture."""
+
+    @model_validator(mode="after")
+    def _levels_ascend(self) -> "ResNet":
+        if list(self.levels) != sorted(set(self.levels)):
+            raise ValueError(f"levels = {list(self.levels)} are not ascending")
+        return self
 
 
 class CaffLite(Settings):
@@ -84,7 +90,8 @@ class Denoising(Settings):
     """Contrastive denoising queries of training."""
 
     number: Annotated[int, Field(ge=0)] = 100
-    """Pairs of positive and negative queries per picture, about; 0 switches denoising off."""
+    """Pairs of positive and negative queries per picture, about; 0 switches denoising off. Below 50 it is, as
+    published, half the number of groups, each with two queries per object: smaller numbers may cost more."""
     label_noise: Share = 0.5
     box_noise: Weight = 1.0
 

@@ -69,7 +69,7 @@ class Train(Settings):
 
     weights: str = ""
     """What training starts from; empty: random weights."""
-    seed: int = 42
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     epochs: Positive = 36
     batch: Positive = 2
     workers: Annotated[int, Field(ge=0)] = 4

@@ -17,7 +17,7 @@ from caffdet_cli.data.thermal import to_model_range
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.paths import fresh_folder
-from caffdet_cli.progress import Progress
+from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.data import PercentileRule, Thermal
 from caffdet_cli.settings.load import load_config
@@ -64,7 +64,7 @@ def visualize(
     Args:
         dataset: a shipped name, a TOML file, or a folder with a `dataset.toml`.
         data_root: where its files are; None: what its TOML or `$CAFFDET_DATA` says.
-        split: None: val where the data set has one, else test.
+        split: None: val where the data set has one, else test, else train.
         predictions: COCO result JSON for this split.
         overrides: `dotted.key=value`.
 
@@ -72,7 +72,10 @@ def visualize(
         ConfigError, DatasetError, OutputError, DiskFull.
     """
     fresh_folder(output, overwrite)
+    progress = progress or Bars()
     data = load_config(dataset=dataset, overrides=overrides).config.data
+    if split is None and not {"val", "test"} & data.splits.keys():
+        split = "train"
     _, annotations = load_split(data, split, place_of(data, data_root, progress), progress)
     return visualize_set(
         annotations,
@@ -97,6 +100,7 @@ def visualize_set(
     score: float = 0.3,
     thermal: Thermal = _RULE,
     sheet: bool = True,
+    truth: bool = True,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Drawn:
@@ -108,6 +112,7 @@ def visualize_set(
         seed: draw pairs chosen by this number; None: the first ones.
         score: predictions below it are left out.
         thermal: how infrared pictures that have more than 8 bits are shown.
+        truth: draw the objects of the data set.
 
     Raises:
         DatasetError: the data set is empty, or a picture cannot be read.
@@ -124,7 +129,7 @@ def visualize_set(
         jobs = zip(examples, names, strict=True)
         for example, name in (progress or Progress()).track(jobs, "drawing", total=len(examples)):
             found = None if predictions is None else _best(predictions.get(example.id), classes, score)
-            draw = _drawing(example, spectra, thermal, classes, found)
+            draw = _drawing(example, spectra, thermal, classes if truth else None, found)
             save_picture(draw(), part / f"{name}.jpg")
             if sheet and len(tiles) < _ON_SHEET:
                 tiles.append(draw(height=_TILE, legend=False))
@@ -139,15 +144,20 @@ def visualize_set(
 
 
 def _drawing(
-    example: Example, spectra: Sequence[Spectrum], thermal: Thermal, classes: Sequence[str], found: Labelled | None
+    example: Example,
+    spectra: Sequence[Spectrum],
+    thermal: Thermal,
+    classes: Sequence[str] | None,
+    found: Labelled | None,
 ) -> Callable[..., Picture]:
-    """`draw_pair` of one example, read once; how large is left open."""
+    """`draw_pair` of one example, read once; how large is left open. Without `classes` no ground truth is drawn."""
     objects = example.objects
+    named = None if classes is None else [classes[label] for label in objects.labels.tolist()]
     return partial(
         draw_pair,
         rgb=_shown(example.rgb, "rgb", thermal),
         ir=_shown(example.ir, "ir", thermal),
-        truth=Labelled(objects.boxes, [classes[label] for label in objects.labels.tolist()]),
+        truth=None if named is None else Labelled(objects.boxes, named),
         detections=found,
         size=(example.height, example.width),
         spectra=spectra,

@@ -56,7 +56,8 @@ def _fetched(name: str, entry: dict[str, Any]) -> Path:
     raise WeightsError(
         f"weights {name!r} ({entry['about']}) are not at hand. To fetch them:\n"
         f"  mkdir -p {shlex.quote(str(place.parent))} && curl -L -o {shlex.quote(str(place))} {entry['url']}\n"
-        "or give another file with --weights FILE, or train from random weights with --from-scratch"
+        "or give another file with --weights FILE, "
+        "or train from random weights: --from-scratch, best with --model caff-lite-dino-r18 --recipe from-scratch"
     )
 
 

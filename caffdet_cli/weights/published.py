@@ -1,18 +1,17 @@
 """Published checkpoints (.pth): read without running anything from them, and recognised by their keys."""
 
 import argparse
-import pickle
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.settings.model import Dino, Model
+from caffdet_cli.weights.pickles import read_pickle
 
 KEY_AWARE = "Lite-DINO with key-aware attention"
 
@@ -34,18 +33,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is broken, carries code, or holds no tensors.
     """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise WeightsError(
-                f"{path} carries code ({found[1]}) and was not loaded; get the file from its authors"
-            ) from error
-        raise WeightsError(f"cannot read {path}: it is no checkpoint, or broken") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError, IndexError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"cannot read {path}: it is truncated or no checkpoint ({reason})") from error
+    content = read_pickle(path, [argparse.Namespace])
     state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no tensors under 'model'; it looks like {_kind(content)}")

@@ -14,6 +14,7 @@ from caffdet_cli.errors import WeightsError
 from caffdet_cli.paths import whole_file
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Model
+from caffdet_cli.weights.pickles import can_be_read
 
 _KEY = "caffdet"
 _FORMAT = 1
@@ -49,6 +50,7 @@ def read_weights(path: Path) -> Stored:
     Raises:
         WeightsError: the file is no safetensors file, is truncated, or was not written by caffdet.
     """
+    can_be_read(path)
     try:
         with safe_open(path, framework="pt") as file:
             facts = (file.metadata() or {}).get(_KEY)

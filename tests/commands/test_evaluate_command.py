@@ -112,14 +112,14 @@ def scoring(monkeypatch) -> dict[str, Any]:
 
 
 def test_options_reach_the_library_under_their_own_names(scoring):
-    given = "--weights w --dataset d --split test --spectrum ir --against r i --data-root root --device cpu -o out"
+    given = "--weights w --dataset demo --split test --spectrum ir --against r i --data-root root --device cpu -o out"
     more = "--precision bf16 --batch 3 --workers 0 --set model.queries=7 --overwrite --quiet"
     assert main(["eval", *given.split(), *more.split()]) == 0
     assert scoring.pop("progress") is not None
     assert scoring == {
         "ap": 0.5,
         "weights": "w",
-        "dataset": "d",
+        "dataset": "demo",
         "split": "test",
         "spectrum": "ir",
         "against": ("r", "i"),
@@ -135,7 +135,7 @@ def test_options_reach_the_library_under_their_own_names(scoring):
 
 
 def test_a_pair_model_is_shown_beside_its_single_spectra(scoring, capsys):
-    assert main(["eval", "--weights", "w", "--dataset", "d"]) == 0
+    assert main(["eval", "--weights", "w", "--dataset", "demo"]) == 0
     out = capsys.readouterr().out
     assert "pair  pair without ir  pair without rgb" in out
     assert "50.0             10.0              30.0" in out
@@ -143,7 +143,7 @@ def test_a_pair_model_is_shown_beside_its_single_spectra(scoring, capsys):
 
 
 def test_a_fusion_that_pays_says_so_below_the_table(scoring, capsys):
-    assert main(["eval", "--weights", "w", "--dataset", "d", "--against", "r", "i"]) == 0
+    assert main(["eval", "--weights", "w", "--dataset", "demo", "--against", "r", "i"]) == 0
     out, err = capsys.readouterr()
     assert out.endswith("The fusion pays: AP 50.0 for the pair, 40.0 for the detector trained on ir alone.\n")
     assert err == ""
@@ -152,7 +152,7 @@ def test_a_fusion_that_pays_says_so_below_the_table(scoring, capsys):
 @pytest.mark.parametrize("how", [[], ["--json"], ["--quiet"]])
 def test_a_fusion_that_does_not_pay_is_a_warning_whatever_is_printed(scoring, capsys, how):
     scoring["ap"] = 0.4
-    assert main(["eval", "--weights", "w", "--dataset", "d", "--against", "r", "i", *how]) == 0
+    assert main(["eval", "--weights", "w", "--dataset", "demo", "--against", "r", "i", *how]) == 0
     out, err = capsys.readouterr()
     assert err.startswith("warning: The fusion does not pay: AP 40.0 for the pair, 40.0 for the detector trained on ir")
     if "--json" in how:

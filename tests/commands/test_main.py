@@ -243,3 +243,25 @@ def test_completion_script_is_made():
         env={**os.environ, "_CAFFDET_COMPLETE": "complete_bash", "COMP_WORDS": "caffdet conf", "COMP_CWORD": "1"}
     )
     assert done.stdout.split() == ["config"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (MemoryError(), 1, "out of memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), 1, "--batch"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1, "out of memory"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), 1, "--workers 0"),
+        (OSError(36, "File name too long", "x" * 300), 2, "File name too long"),
+        (KeyboardInterrupt("stopped after step 3"), 130, "interrupted: stopped after step 3"),
+    ],
+)
+def test_what_the_machine_lacks_is_no_bug(monkeypatch, capsys, error, code, words):
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("caffdet_cli.main._run", fail)
+    assert main(["doctor"]) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert "bug" not in said

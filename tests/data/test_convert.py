@@ -318,10 +318,11 @@ def test_overwriting_removes_splits_that_are_gone_and_nothing_else(tmp_path):
     raw = llvip(tmp_path / "raw")
     convert("llvip", raw, tmp_path / "out")
     (tmp_path / "out/notes.txt").write_text("mine")
+    (tmp_path / "out/val.json").write_text("{}")  # made by somebody else
     for spectrum in ("visible", "infrared"):
         shutil.rmtree(raw / spectrum / "test")
     convert("llvip", raw, tmp_path / "out", overwrite=True)
-    assert sorted(tree(tmp_path / "out")) == ["dataset.toml", "notes.txt", "train.json"]
+    assert sorted(tree(tmp_path / "out")) == ["dataset.toml", "notes.txt", "train.json", "val.json"]
 
 
 def test_copied_pictures_have_the_same_bytes_and_the_result_can_be_moved(tmp_path):
@@ -352,3 +353,18 @@ def test_the_source_is_never_the_output(tmp_path, output):
     with pytest.raises(OutputError, match="holds the source"):
         convert("llvip", raw, raw / output, overwrite=True)
     assert tree(raw) == before
+
+
+def test_own_data_names_a_model_that_learns_from_random_weights_and_the_spectra_it_has(tmp_path):
+    both = tmp_path / "both"
+    for name in ("1", "2"):
+        voc(both / f"Annotations/{name}.xml")
+        picture(both / f"visible/{name}.png")
+        picture(both / f"infrared/{name}.png")
+    convert("voc", both, tmp_path / "my set")
+    config = load_config(dataset=str(tmp_path / "my set")).config
+    assert (config.data.name, config.model.spectra, config.train.freeze_backbone) == ("my-set", ("rgb", "ir"), False)
+    shutil.rmtree(both / "visible")
+    convert("voc", both, tmp_path / "infrared")
+    config = load_config(dataset=str(tmp_path / "infrared")).config
+    assert (config.model.spectra, config.model.fusion.name) == (("ir",), "none")

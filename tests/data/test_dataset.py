@@ -84,7 +84,19 @@ def test_labels_are_slots_found_by_name(annotations):
 
 def test_a_class_the_model_does_not_know_is_named(annotations):
     with pytest.raises(DatasetError, match="'bicycle', which the model does not know; it knows 'person', 'car'"):
-        PairDataset(annotations, conventions(classes=("person", "car")), None, 0)
+        PairDataset(annotations, conventions(classes=("person", "car")), AUGMENT, 0)
+    sample = PairDataset(annotations, conventions(classes=("person", "car")), None, 0)[2]
+    assert sample.targets.labels.tolist() == [0, 1]  # evaluation scores what the model knows
+
+
+def test_pictures_of_a_spectrum_that_the_model_needs(annotations):
+    blind = [dataclasses.replace(example, rgb=None) for example in annotations.examples]
+    without = dataclasses.replace(annotations, examples=tuple(blind))
+    PairDataset(without, conventions(), None, 0)  # a pair model is evaluated on one spectrum
+    with pytest.raises(DatasetError, match="has no rgb pictures, and the model looks at rgb and ir"):
+        PairDataset(without, conventions(), AUGMENT, 0)
+    with pytest.raises(DatasetError, match="has no rgb pictures"):
+        PairDataset(without, conventions(("rgb",)), None, 0)
 
 
 def test_a_class_without_objects_needs_no_slot(make_pairs):

@@ -18,7 +18,7 @@ def test_voc_takes_all_class_names_sorted_and_one_split_without_lists(tmp_path):
     report = convert("voc", tmp_path / "raw", tmp_path / "out")
     assert (report.classes, report.spectra, report.label_spectrum) == (("cat", "dog"), ("rgb",), "rgb")
     assert [image["id"] for image in read(tmp_path / "out/train.json")["images"]] == ["a", "b"]
-    assert load_config(dataset=str(tmp_path / "out")).config.data.model == "lite-dino-r50"
+    assert load_config(dataset=str(tmp_path / "out")).config.data.model == "lite-dino-r18"
 
 
 def test_voc_lists_are_the_splits(tmp_path):

@@ -13,7 +13,7 @@ from caffdet_cli.engine.job import new_job
 from caffdet_cli.engine.stopping import StopFlag
 from caffdet_cli.engine.train import Trainer, train
 from caffdet_cli.engine.watch import Watch
-from caffdet_cli.errors import DatasetError, Diverged
+from caffdet_cli.errors import ConfigError, DatasetError, Diverged, OutputError, WeightsError
 from caffdet_cli.main import main
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.weights.known import find_weights
@@ -158,3 +158,56 @@ def test_training_pictures_do_not_depend_on_the_number_of_workers(tiny_files):
         with closing_workers(loader(dataset, sampler, workers)) as batches:
             pixels.append([batch.spectra[0].pixels.numpy() for batch, _ in batches])
     assert all(np.array_equal(one, other) for one, other in zip(*pixels, strict=True))
+
+
+def test_overwrite_replaces_runs_and_never_data(tiny_files, tmp_path):
+    root = tmp_path / "pairs"
+    before = sorted(root.rglob("*"))
+    with pytest.raises(OutputError, match="holds the data set"):
+        new_job(tiny_files.dataset, model=tiny_files.model, output=root, overwrite=True)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.jpg").write_bytes(b"1")
+    with pytest.raises(OutputError, match="is no run folder"):
+        new_job(tiny_files.dataset, model=tiny_files.model, output=tmp_path / "photos", overwrite=True)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_another_order_of_classes_or_another_model_is_refused_on_resume(tiny_files, unbroken, tmp_path):
+    settings = unbroken / "config.toml"
+    text = settings.read_text()
+    words = {"resume": unbroken, "device": "cpu", "overrides": ["train.epochs=9"]}
+    settings.write_text(text.replace("queries = 8", "queries = 9"))
+    with pytest.raises(WeightsError, match="of another model"):
+        train(**words)
+    reordered = text.replace('"person"', '"x"').replace('"car"', '"person"').replace('"x"', '"car"')
+    assert reordered != text
+    settings.write_text(reordered)
+    with pytest.raises(WeightsError, match="has changed"):
+        train(**words)
+
+
+def test_training_without_a_split_to_judge_on_says_what_to_add(tiny_files):
+    words = {"model": tiny_files.model, "output": tiny_files.folder / "run"}
+    path = tiny_files.folder / "pairs" / "dataset.toml"
+    path.write_text(path.read_text().replace(', val = { annotations = ["train.json"] }', ""))
+    with pytest.raises(DatasetError, match=r"add \[data\.splits\.val\]"):
+        new_job(str(path), **words)
+
+
+def test_weights_of_which_nothing_fits_are_refused(tiny_files, unbroken):
+    words = ["model.width=128", "model.backbone.depth=50"]
+    job = new_job(
+        tiny_files.dataset,
+        model=tiny_files.model,
+        output=tiny_files.folder / "other",
+        weights=str(unbroken),
+        overrides=[*words, "model.encoder.feedforward=96", "model.decoder.feedforward=96"],
+    )
+    with pytest.raises(WeightsError, match="is of another model"):
+        Trainer(job, "cpu", Watch())
+
+
+def test_several_processes_are_refused(tiny_files, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="several processes"):
+        train(tiny_files.dataset, model=tiny_files.model, output=tiny_files.folder / "run", device="cpu")

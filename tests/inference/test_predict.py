@@ -13,6 +13,7 @@ from caffdet_cli.data.formats.detections import DetectionArrays
 from caffdet_cli.data.images import read_picture
 from caffdet_cli.errors import ConfigError, DatasetError, OutputError, WeightsError
 from caffdet_cli.evaluation.detector import evaluate, to_categories
+from caffdet_cli.evaluation.files import evaluate_files
 from caffdet_cli.inference.predict import predict
 from caffdet_cli.inference.predictor import choose_device
 from caffdet_cli.inference.sources import common_name, picture_set
@@ -151,3 +152,53 @@ def test_classes_are_matched_by_name_not_by_place(make_pairs):
     named = to_categories(found, known, annotations)[0]
     assert [annotations.categories[label].name for label in named.labels] == ["bicycle", "person"]
     assert named.scores.tolist() == [0.9, 0.7]  # the slot without a name is left out
+
+
+def test_written_detections_have_the_class_ids_of_the_data_they_were_made_on(make_pairs, tmp_path):
+    pairs = make_pairs(count=3)
+    content = json.loads(pairs.annotations.read_text())
+    for category in content["categories"]:
+        category["id"] = 20 - category["id"]  # other ids than those the detector was trained with
+    for each in content["annotations"]:
+        each["category_id"] = 20 - each["category_id"]
+    pairs.annotations.write_text(json.dumps(content))
+    (pairs.root / "dataset.toml").write_text('[data]\nroot = "."\n[data.splits.val]\nannotations = ["train.json"]\n')
+    weights = save(tmp_path / "w.safetensors")
+    report = evaluate(weights, str(pairs.root), device="cpu", workers=0, output=tmp_path / "out", spectrum="pair")
+    written = json.loads((tmp_path / "out" / "detections-pair.json").read_text())
+    assert {entry["category_id"] for entry in written} <= {18, 19, 20}
+    again = evaluate_files(tmp_path / "out" / "detections-pair.json", pairs.annotations)
+    assert again.numbers == report.spectra["pair"].numbers
+
+
+def test_results_that_belong_together_are_replaced_together(make_pairs, tmp_path):
+    pairs = make_pairs(count=2)
+    (pairs.root / "dataset.toml").write_text('[data]\nroot = "."\n[data.splits.val]\nannotations = ["train.json"]\n')
+    words = {"device": "cpu", "workers": 0, "output": tmp_path / "out"}
+    weights = save(tmp_path / "w.safetensors")
+    evaluate(weights, str(pairs.root), **words)
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    evaluate(weights, str(pairs.root), **words, spectrum="rgb", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "detections-rgb.json",
+        "notes.txt",
+        "report.json",
+    ]
+
+
+def test_folders_without_one_pair_are_refused(make_pairs, tmp_path):
+    root = make_pairs(count=3).root
+    for path in (root / "ir").iterdir():
+        path.rename(path.with_stem(f"{path.stem}_right"))
+    with pytest.raises(DatasetError, match="not one picture of"):
+        predict(save(tmp_path / "w.safetensors"), tmp_path / "out", rgb=root / "rgb", ir=root / "ir", device="cpu")
+
+
+def test_lists_count_their_lines_and_hidden_files_are_no_pictures(make_pairs, tmp_path):
+    root = make_pairs(count=2).root
+    (root / "rgb" / "._000.png").write_bytes(b"")
+    done = predict(save(tmp_path / "w.safetensors"), tmp_path / "out", rgb=root / "rgb", device="cpu")
+    assert done.pictures == 2
+    (root / "list.txt").write_text("\ufeffrgb/000.png\n\n\nrgb/none.png\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"line 4: .*none\.png is not there"):
+        predict(str(tmp_path / "w.safetensors"), tmp_path / "more", rgb=root / "list.txt", device="cpu")

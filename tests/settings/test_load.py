@@ -437,6 +437,17 @@ def test_any_text_after_set_is_settings_or_a_message(text):
     assert said == "" or "command line" in said
 
 
-@pytest.mark.parametrize("key", ["model.width=32", "model.encoder.layers=1000", "model.input.max_side=1000000"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "model.width=32",
+        "model.encoder.layers=1000",
+        "model.input.max_side=1000000",
+        "model.backbone.levels=[3,1]",
+        "data.name='../x/y'",
+        "data.classes=['p','p']",
+        "train.seed=-1",
+    ],
+)
 def test_sizes_have_limits(key):
     assert f"{key.split('=')[0].rpartition('.')[2]}" in message(model="lite-dino-demo", overrides=[key])
