@@ -123,12 +123,13 @@ def _devices(report: Report) -> None:
 
 
 def _speed(report: Report) -> None:
-    report.speed.append(
-        Line("deformable attention", "PyTorch", "the slow path on every device; this release has no compiled operator")
-    )
     torch = _torch()
     if torch is None:
         return
+    from caffdet_cli.kernels.info import about_operators
+
+    for about in about_operators():
+        report.speed.append(Line(f"deformable attention, {about.device}", about.implementation, about.note))
     if torch.cuda.is_available():
         fast = torch.cuda.is_bf16_supported()
         report.speed.append(

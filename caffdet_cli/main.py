@@ -16,7 +16,7 @@ from typing import TextIO
 
 import typer
 
-from caffdet_cli.commands import config, convert, demo, doctor, evaluate, options, predict, train, visualize
+from caffdet_cli.commands import config, convert, demo, doctor, evaluate, ops, options, predict, train, visualize
 from caffdet_cli.commands.console import clean, wants_rich
 from caffdet_cli.errors import CaffdetError
 
@@ -38,6 +38,7 @@ app.command("eval")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("visualize")(visualize.command)
 app.add_typer(config.app, name="config")
+app.add_typer(ops.app, name="ops")
 app.command("doctor")(doctor.command)
 
 

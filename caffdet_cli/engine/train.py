@@ -273,7 +273,7 @@ def start(detector: torch.nn.Module, job: Job) -> Account | None:
     """Fill a new detector from the job's starting weights; None where it starts from random ones."""
     if job.weights is None:
         return None
-    stored = read_stored(job.weights, whole=False)
+    stored = read_stored(job.weights)
     if len(stored.model.spectra) > len(job.config.model.spectra):
         raise WeightsError(
             f"{job.weights} is a model of two spectra, this one has one; start from a model of one spectrum"

@@ -7,7 +7,7 @@ from torch import nn
 
 from caffdet_cli.models.backbones.resnet import ResNet
 from caffdet_cli.models.decoder import Decoder, DecoderLayer, Heads
-from caffdet_cli.models.deformable import DeformableAttention, FlattenLevels
+from caffdet_cli.models.deformable import DeformableAttention, FlattenLevels, KeyAwareAttention, SamplingAttention
 from caffdet_cli.models.denoising import DenoisingEmbedding
 from caffdet_cli.models.dino import Dino
 from caffdet_cli.models.fusion.caff import CaffLite
@@ -78,7 +78,7 @@ def encoder(settings: schema.Model) -> InterleavedEncoder:
 
     def layer(full: bool) -> EncoderLayer:
         small = FeedForward(width, width, parts.dropout) if full and parts.small_feedforward else None
-        attention = DeformableAttention(width, parts.heads, settings.levels, parts.points)
+        attention = sampling_attention(settings, parts.heads, parts.points, parts.shared_offsets, parts.project_keys)
         return EncoderLayer(
             attention, FeedForward(width, parts.feedforward, parts.dropout), small, width, parts.dropout
         )
@@ -88,6 +88,15 @@ def encoder(settings: schema.Model) -> InterleavedEncoder:
     return InterleavedEncoder(nn.ModuleList(layers), parts.blocks, parts.high_levels)
 
 
+def sampling_attention(
+    model: schema.Model, heads: int, points: int, shared_offsets: bool = False, project_keys: bool = False
+) -> SamplingAttention:
+    """Deformable or key-aware attention; the decoder's has neither shared offsets nor projected keys, as published."""
+    if model.key_aware:
+        return KeyAwareAttention(model.width, heads, model.levels, points, shared_offsets, project_keys)
+    return DeformableAttention(model.width, heads, model.levels, points, shared_offsets)
+
+
 def decoder(settings: schema.Decoder, model: schema.Model) -> Decoder:
     """The decoder."""
     width, dropout = model.width, settings.dropout
@@ -95,7 +104,7 @@ def decoder(settings: schema.Decoder, model: schema.Model) -> Decoder:
     def layer() -> DecoderLayer:
         return DecoderLayer(
             nn.MultiheadAttention(width, settings.heads, dropout, batch_first=True),
-            DeformableAttention(width, settings.heads, model.levels, settings.points),
+            sampling_attention(model, settings.heads, settings.points),
             FeedForward(width, settings.feedforward, dropout),
             width,
             dropout,
@@ -110,5 +119,5 @@ def initialise_transformer(part: nn.Module) -> None:
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)
     for module in part.modules():
-        if isinstance(module, DeformableAttention):
+        if isinstance(module, SamplingAttention):
             module.reset_parameters()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from caffdet_cli.models.boxes import inverse_sigmoid
-from caffdet_cli.models.deformable import DeformableAttention
+from caffdet_cli.models.deformable import SamplingAttention
 from caffdet_cli.models.denoising import attention_mask
 from caffdet_cli.models.layers import FeedForward, Mlp, sine_code
 from caffdet_cli.values import Queries, Tokens
@@ -63,7 +63,7 @@ class DecoderLayer(nn.Module):
     def __init__(
         self,
         self_attention: nn.MultiheadAttention,
-        cross_attention: DeformableAttention,
+        cross_attention: SamplingAttention,
         feedforward: FeedForward,
         width: int,
         dropout: float = 0.0,

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from caffdet_cli.kernels.msda import msda
+from caffdet_cli.kernels.operators import kda, msda_fused
 from caffdet_cli.values import Levels, Sizes, Tokens
 
 
@@ -33,37 +33,28 @@ class FlattenLevels(nn.Module):
         )
 
 
-class DeformableAttention(nn.Module):
-    """Multi-scale deformable attention with its projections.
+class SamplingAttention(nn.Module):
+    """What deformable and key-aware attention share: projections, and where each query looks.
 
     Args:
         width: C, divisible by `heads`.
         shared_offsets: the same offsets on all levels, each in units of its own level.
-
-    `query` is unused and frozen. Kept for released weights: Lite-DETR's files carry it without key-aware attention.
-
-    Source: Zhu et al., Deformable DETR, ICLR 2021; models/dino/ops/modules/ms_deform_attn.py of Lite-DETR.
     """
 
-    def __init__(self, width: int, heads: int, levels: int, points: int, shared_offsets: bool = False):
+    def __init__(self, width: int, heads: int, levels: int, points: int, shared_offsets: bool):
         super().__init__()
         self.heads, self.levels, self.points = heads, levels, points
         self.offset_levels = 1 if shared_offsets else levels
         self.offsets = nn.Linear(width, heads * self.offset_levels * points * 2)
-        self.weights = nn.Linear(width, heads * levels * points)
-        self.value = nn.Linear(width, width)
-        self.query = nn.Linear(width, width).requires_grad_(False)
-        self.output = nn.Linear(width, width)
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Points start on rays, one direction per head, at equal weights."""
-        for projection in (self.value, self.query, self.output):
-            nn.init.xavier_uniform_(projection.weight)
-            nn.init.zeros_(projection.bias)
-        for linear in (self.offsets, self.weights):
-            nn.init.zeros_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        for name, projection in self.named_children():
+            if name in ("offsets", "weights"):
+                nn.init.zeros_(projection.weight)  # type: ignore[arg-type]
+            else:
+                nn.init.xavier_uniform_(projection.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(projection.bias)  # type: ignore[arg-type]
         angles = torch.arange(self.heads) * (2 * math.pi / self.heads)
         rays = torch.stack([angles.cos(), angles.sin()], dim=-1)
         rays = rays / rays.abs().amax(-1, keepdim=True)  # (M, 2)
@@ -71,6 +62,33 @@ class DeformableAttention(nn.Module):
         start = (rays[:, None, None] * steps).expand(-1, self.offset_levels, -1, -1)  # (M, L, P, 2)
         with torch.no_grad():
             self.offsets.bias.copy_(start.flatten())
+
+    def offsets_of(self, queries: Tensor) -> Tensor:
+        """(B, Q, C) -> (B, Q, M, L, P, 2), in float32 at least: half types would move points by up to 0.3 pixels."""
+        offsets: Tensor = self.offsets(queries)
+        offsets = offsets.view(*queries.shape[:2], self.heads, self.offset_levels, self.points, 2)
+        return at_least_float(offsets).expand(-1, -1, -1, self.levels, -1, -1)
+
+    def by_head(self, tokens: Tensor) -> Tensor:
+        """(B, N, C) -> (B, N, M, C / M)."""
+        return tokens.view(*tokens.shape[:2], self.heads, -1)
+
+
+class DeformableAttention(SamplingAttention):
+    """Multi-scale deformable attention with its projections; arguments as in `SamplingAttention`.
+
+    `query` is unused and frozen. Kept for released weights: Lite-DETR's files carry it without key-aware attention.
+
+    Source: Zhu et al., Deformable DETR, ICLR 2021; models/dino/ops/modules/ms_deform_attn.py of Lite-DETR.
+    """
+
+    def __init__(self, width: int, heads: int, levels: int, points: int, shared_offsets: bool = False):
+        super().__init__(width, heads, levels, points, shared_offsets)
+        self.weights = nn.Linear(width, heads * levels * points)
+        self.value = nn.Linear(width, width)
+        self.query = nn.Linear(width, width).requires_grad_(False)
+        self.output = nn.Linear(width, width)
+        self.reset_parameters()
 
     def forward(self, queries: Tensor, references: Tensor, tokens: Tensor, sizes: Sizes, padding: Tensor) -> Tensor:
         """Read from the tokens around the references.
@@ -84,14 +102,52 @@ class DeformableAttention(nn.Module):
         Returns:
             (B, Q, C).
         """
-        batch, count, _ = queries.shape
-        value = self.value(tokens).masked_fill(padding[..., None], 0).unflatten(-1, (self.heads, -1))
-        offsets = self.offsets(queries).view(batch, count, self.heads, self.offset_levels, self.points, 2)
-        weights = self.weights(queries).view(batch, count, self.heads, self.levels * self.points).softmax(-1)
-        weights = weights.view(batch, count, self.heads, self.levels, self.points)
-        locations = sampling_locations(references, offsets, sizes)
-        output: Tensor = self.output(msda(value, sizes, locations, weights))
+        value = self.by_head(self.value(tokens).masked_fill(padding[..., None], 0))
+        logits = self.weights(queries).view(*queries.shape[:2], self.heads, self.levels, self.points)
+        found = msda_fused(value, sizes, at_least_float(references), self.offsets_of(queries), logits)
+        output: Tensor = self.output(found)
         return output
+
+
+class KeyAwareAttention(SamplingAttention):
+    """Key-aware deformable attention with its projections: the weights come from sampled keys.
+
+    Args:
+        project_keys: keys have a projection of their own; else the projected values are the keys.
+
+    The other arguments as in `SamplingAttention`.
+
+    Source: Li et al., Lite DETR, CVPR 2023, section 3.4; models/dino/ops/modules/ms_deform_attn.py of Lite-DETR.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        levels: int,
+        points: int,
+        shared_offsets: bool = False,
+        project_keys: bool = False,
+    ):
+        super().__init__(width, heads, levels, points, shared_offsets)
+        self.value = nn.Linear(width, width)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width) if project_keys else None
+        self.output = nn.Linear(width, width)
+        self.reset_parameters()
+
+    def forward(self, queries: Tensor, references: Tensor, tokens: Tensor, sizes: Sizes, padding: Tensor) -> Tensor:
+        """As of `DeformableAttention`. Padding is set to 0 after the projection, and 0 keeps its share."""
+        value = self.by_head(self.value(tokens).masked_fill(padding[..., None], 0))
+        key = None if self.key is None else self.by_head(self.key(tokens).masked_fill(padding[..., None], 0))
+        locations = sampling_locations(at_least_float(references), self.offsets_of(queries), sizes)
+        output: Tensor = self.output(kda(self.by_head(self.query(queries)), value, sizes, locations, key=key))
+        return output
+
+
+def at_least_float(each: Tensor) -> Tensor:
+    """float32, or float64 where it is that already."""
+    return each.to(torch.promote_types(each.dtype, torch.float32))
 
 
 def sampling_locations(references: Tensor, offsets: Tensor, sizes: Sizes) -> Tensor:

@@ -9,7 +9,7 @@ IDEA-Research/Lite-DETR.
 import torch
 from torch import Tensor, nn
 
-from caffdet_cli.models.deformable import DeformableAttention, token_references
+from caffdet_cli.models.deformable import SamplingAttention, token_references
 from caffdet_cli.models.layers import FeedForward
 from caffdet_cli.values import Tokens
 
@@ -52,7 +52,7 @@ class EncoderLayer(nn.Module):
 
     def __init__(
         self,
-        attention: DeformableAttention,
+        attention: SamplingAttention,
         feedforward: FeedForward,
         small_feedforward: FeedForward | None,
         width: int,

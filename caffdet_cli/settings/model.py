@@ -62,6 +62,10 @@ class InterleavedEncoder(Settings):
     """Blocks of layers / blocks layers; the last layer of each updates every token."""
     high_levels: Depth = 3
     """How many of the coarsest levels the other layers update."""
+    shared_offsets: bool = False
+    """The same sampling offsets on all levels."""
+    project_keys: bool = False
+    """Key-aware attention has a projection of keys; else the projected values are the keys."""
     small_feedforward: bool = True
     """In a full layer the fine tokens pass through a second, narrow feed-forward network."""
     heads: Positive = 8
@@ -142,6 +146,9 @@ class Dino(Settings):
     backbone: ResNet = ResNet()
     shared_backbone: bool = True
     """Both streams through one backbone."""
+    key_aware: bool = False
+    """Attention weights come from sampled keys, in encoder and decoder (arXiv:2303.07335). Published Lite-DINO files
+    have this form; the weights of the other cannot be made from them."""
     width: Positive = 256
     levels: Depth = 4
     fusion: Fusion = NoFusion()
@@ -165,6 +172,8 @@ class Dino(Settings):
                 f"spectra = {list(self.spectra)} with fusion.name = {self.fusion.name!r}: "
                 "two spectra need a fusion, one spectrum has none"
             )
+        if self.encoder.project_keys and not self.key_aware:
+            raise ValueError("encoder.project_keys = true needs key_aware = true")
         if self.levels < len(self.backbone.levels):
             raise ValueError(f"levels = {self.levels} is less than the {len(self.backbone.levels)} of backbone.levels")
         if self.encoder.high_levels > self.levels:

@@ -48,12 +48,12 @@ def load_detector(weights: str) -> Loaded:
     return Loaded(network.eval(), stored.model, stored.conventions, path)
 
 
-def read_stored(path: Path, *, whole: bool = True) -> Stored:
-    """The content of a checkpoint file under our names, whoever wrote it; `whole` as in `published_model`."""
+def read_stored(path: Path) -> Stored:
+    """The content of a checkpoint file under our names, whoever wrote it."""
     if path.suffix == ".safetensors":
         return read_weights(path)
     state = read_published(path)
-    model = published_model(state, path, whole=whole)
+    model = published_model(state, path)
     renamed = from_published(state, model)
     if renamed.unknown:
         raise WeightsError(

@@ -13,8 +13,6 @@ from caffdet_cli.errors import WeightsError
 from caffdet_cli.settings.model import Dino, Model
 from caffdet_cli.weights.pickles import read_pickle
 
-KEY_AWARE = "Lite-DINO with key-aware attention"
-
 _DEPTHS = {
     (6, True): 50,
     (23, True): 101,
@@ -24,6 +22,8 @@ _DEPTHS = {
 }  # blocks of stage 2, bottleneck
 
 _STAGE = r"conv_corr\.0\.attention_stages\.(\d+)\."
+_FIRST = "transformer.encoder.layers.0.self_attn."
+_SHARED_OFFSETS = 8 * 4 * 2  # heads, points, x and y: offsets that all levels share
 _SIZES = ("transformer.tgt_embed.weight", "transformer.enc_out_class_embed.weight", "transformer.level_embed")
 
 
@@ -40,21 +40,17 @@ def read_published(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
 
 
-def published_model(state: Mapping[str, Tensor], source: Path, *, whole: bool = True) -> Model:
+def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
     """The settings of the model that a published state belongs to, read from its keys and shapes.
 
     `encoder.high_levels` leaves no trace in a file; the published CAFF value 3 is assumed.
-
-    Args:
-        whole: the file must fill the model. False: it may lack the attention weights (key-aware attention has none),
-            which is enough to start training from.
 
     Raises:
         WeightsError: it is of an architecture that caffdet does not have; says what it looks like.
     """
     pair = any(name.startswith("conv_corr.") for name in state)
     strange = looks_like(state)
-    if strange is not None and (whole or strange != KEY_AWARE):
+    if strange is not None:
         raise WeightsError(
             f"{source} looks like {strange}; this release reads CAFF-Lite-DINO and Lite-DINO with a ResNet"
         )
@@ -72,9 +68,16 @@ def published_model(state: Mapping[str, Tensor], source: Path, *, whole: bool = 
         "outputs": state["transformer.enc_out_class_embed.weight"].shape[0],
         "labels": "category_ids",
         "backbone": {"depth": depth},
+        "key_aware": f"{_FIRST}attention_weights.weight" not in state,
         "queries": state["transformer.tgt_embed.weight"].shape[0],
         "levels": state["transformer.level_embed"].shape[0],
-        "encoder": {"layers": layers, "blocks": full or layers, "small_feedforward": bool(full)},
+        "encoder": {
+            "layers": layers,
+            "blocks": full or layers,
+            "small_feedforward": bool(full),
+            "project_keys": f"{_FIRST}key_proj.weight" in state,
+            "shared_offsets": len(state.get(f"{_FIRST}sampling_offsets.bias", ())) == _SHARED_OFFSETS,
+        },
     }
     try:
         return Dino.model_validate(facts)
@@ -97,8 +100,8 @@ def looks_like(state: Mapping[str, Any]) -> str | None:
             return words
     if "transformer.level_embed" not in state:
         return "a classification ResNet" if "layer1.0.conv1.weight" in state else "something that is no DINO detector"
-    if "transformer.encoder.layers.0.self_attn.attention_weights.weight" not in state:
-        return KEY_AWARE
+    if not any(f"{_FIRST}{name}.weight" in state for name in ("attention_weights", "query_proj")):
+        return "a detector without deformable attention"
     return None
 
 

@@ -21,6 +21,7 @@ _ATTENTION = {
     "attention_weights": "weights",
     "value_proj": "value",
     "query_proj": "query",
+    "key_proj": "key",
     "output_proj": "output",
 }
 _ENCODER = {

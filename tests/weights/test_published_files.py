@@ -77,7 +77,7 @@ def test_a_file_without_tensors_says_what_it_holds(tmp_path, content):
         ("caff_dino/hier_r50_4scale", "hierarchical"),
         ("caff_dino/hier_swinL_5scale", "hierarchical"),
         ("lite_dino/layout_dino_swinl_4scale", "Swin"),
-        ("lite_dino/layout_lite_r50_h3l1_6p1x1", "key-aware"),
+        ("lite_dino/layout_lite_r50_h3l1_6p1x1", None),
         ("detr_wsod/detr_r50_eval", "plain DETR"),
     ],
 )

@@ -15,11 +15,12 @@ from tiny import tiny_settings
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.models.build import detector
 from caffdet_cli.settings.conventions import Conventions
-from caffdet_cli.settings.model import CaffLite, Dino
+from caffdet_cli.settings.model import CaffLite, Dino, InterleavedEncoder
 from caffdet_cli.weights.known import find_weights
-from caffdet_cli.weights.load import load_detector, read_stored
+from caffdet_cli.weights.load import load_detector
 from caffdet_cli.weights.published import looks_like, read_published
 from caffdet_cli.weights.remap import to_published
+from caffdet_cli.weights.start import start_from_single
 from caffdet_cli.weights.store import read_weights, save_weights
 
 
@@ -107,14 +108,20 @@ def test_a_published_file_is_recognised_and_read(tmp_path, pair):
         assert torch.equal(loaded.detector.state_dict()[name], value)
 
 
-def test_a_key_aware_file_is_named_but_can_start_a_plain_model(tmp_path):
-    model = Dino(queries=4, outputs=3)
-    state = to_published(detector(model, 3).state_dict(), model)
-    state = {name: value for name, value in state.items() if ".attention_weights." not in name}
-    torch.save({"model": state}, tmp_path / "key_aware.pth")
-    with pytest.raises(WeightsError, match="key-aware"):
-        read_stored(tmp_path / "key_aware.pth")
-    assert "encoder.layers.0.attention.query.weight" in read_stored(tmp_path / "key_aware.pth", whole=False).state
+@pytest.mark.parametrize("shared_offsets", [False, True])
+@pytest.mark.parametrize("project_keys", [False, True])
+def test_a_key_aware_file_is_recognised_read_and_starts_a_plain_model(tmp_path, project_keys, shared_offsets):
+    options = {"project_keys": project_keys, "shared_offsets": shared_offsets}
+    model = Dino(queries=4, outputs=3, labels="category_ids", key_aware=True, encoder=InterleavedEncoder(**options))
+    network = detector(model, 3)
+    torch.save({"model": to_published(network.state_dict(), model)}, tmp_path / "key_aware.pth")
+    loaded = load_detector(str(tmp_path / "key_aware.pth"))
+    assert loaded.model == model
+    assert torch.equal(loaded.detector.state_dict()["decoder.norm.weight"], network.state_dict()["decoder.norm.weight"])
+    plain = detector(Dino(queries=4, outputs=3), 3).state_dict()
+    _, account = start_from_single(plain, loaded.detector.state_dict(), Dino(queries=4, outputs=3))
+    assert "encoder.layers.0.attention.weights.weight" in account.left
+    assert "encoder.layers.0.attention.query.weight" in account.copied
 
 
 class Harmful:

@@ -4,8 +4,8 @@ import torch
 from harness import Case
 from torch import Tensor
 
-from caffdet_cli.kernels.msda import msda
-from caffdet_cli.models.deformable import DeformableAttention
+from caffdet_cli.kernels.operators import msda
+from caffdet_cli.models.deformable import DeformableAttention, KeyAwareAttention, SamplingAttention
 from caffdet_cli.settings import model as schema
 from caffdet_cli.values import Sizes
 from caffdet_cli.weights.remap import to_published
@@ -43,17 +43,15 @@ def attention_module(case: Case) -> None:
     case.finish()
 
 
-def module(case: Case) -> DeformableAttention:
+def module(case: Case) -> SamplingAttention:
     """The case's attention with its weights."""
     options = case.facts["model"]
-    for option, what in (("key_aware", "key-aware attention"), ("proj_key", "a projection of keys")):
-        if options.get(option):
-            case.not_built(what)
     if options.get("value_proj_after"):
         case.not_built("a projection of values after sampling")
-    part = DeformableAttention(
-        options["d_model"], options["n_heads"], options["n_levels"], options["n_points"], options["same_loc"]
-    )
+    sizes = (options["d_model"], options["n_heads"], options["n_levels"], options["n_points"], options["same_loc"])
+    part: SamplingAttention = DeformableAttention(*sizes)
+    if options.get("key_aware"):
+        part = KeyAwareAttention(*sizes, project_keys=options["proj_key"])
     weights = {f"{PUBLISHED}{name}": value for name, value in case.weights().items()}
     part.load_state_dict({name.removeprefix(OURS): value for name, value in ours(weights, schema.Dino()).items()})
     return part

@@ -13,9 +13,6 @@ from caffdet_cli.settings import model as schema
 from caffdet_cli.weights.remap import from_published
 
 ONLY = {  # the one value that exists here, of options that change what is computed
-    "key_aware": False,
-    "proj_key": False,
-    "same_loc": False,
     "value_proj_after": False,
     "pre_norm": False,
     "dilation": False,
@@ -45,6 +42,7 @@ READ = (  # options that `settings_of` translates
     *("hidden_dim", "nheads", "enc_layers", "dec_layers", "enc_n_points", "dec_n_points", "dropout"),
     *("dim_feedforward", "dim_feedforward_enc", "dim_feedforward_dec", "pe_temperatureH", "pe_temperatureW"),
     *("num_expansion", "enc_scale", "small_expand", "dn_labelbook_size"),
+    *("key_aware", "proj_key", "same_loc"),
     *("use_dn", "dn_number", "dn_box_noise_scale", "dn_label_noise_ratio"),
     *("set_cost_class", "set_cost_bbox", "set_cost_giou", "focal_alpha"),
     *("cls_loss_coef", "bbox_loss_coef", "giou_loss_coef", "interm_loss_coef"),
@@ -65,6 +63,7 @@ def settings_of(case: Case) -> schema.Dino:
             depth=int(options["backbone"].removeprefix("resnet")), levels=tuple(options["return_interm_indices"])
         ),
         shared_backbone=_backbones_are_tied(case),
+        key_aware=options.get("key_aware", False),
         width=options["hidden_dim"],
         levels=options["num_feature_levels"],
         fusion=_fusion(case) if pair else schema.NoFusion(),
@@ -119,10 +118,8 @@ def _missing(case: Case, options: dict[str, Any]) -> list[str]:
         missing.append(f"backbone {options['backbone']}")
     if "num_expansion" not in options:
         missing.append("the plain encoder of DINO")
-    if options.get("key_aware"):
-        missing.append("key-aware attention")
     for key, value in options.items():
-        if key in ONLY and key != "key_aware" and value != ONLY[key]:
+        if key in ONLY and value != ONLY[key]:
             missing.append(f"{key} = {value!r}")
         elif key not in ONLY and key not in READ and key not in WITHOUT_EFFECT:
             missing.append(f"option {key}")
@@ -157,6 +154,8 @@ def _encoder(options: dict[str, Any]) -> schema.InterleavedEncoder:
         blocks=options["num_expansion"],
         high_levels=options["num_feature_levels"] - (4 - options["enc_scale"]),
         small_feedforward=options["small_expand"],
+        shared_offsets=options.get("same_loc", False),
+        project_keys=options.get("proj_key", False),
         heads=options["nheads"],
         points=options["enc_n_points"],
         feedforward=options.get("dim_feedforward_enc", options["dim_feedforward"]),
