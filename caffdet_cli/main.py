@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
@@ -63,6 +64,7 @@ def entry() -> None:
     """The console script."""
     sys.stdout, sys.stderr = _stream(sys.stdout), _stream(sys.stderr)
     signal.signal(signal.SIGTERM, _terminate)
+    warnings.showwarning = _show_warning
     if "_CAFFDET_COMPLETE" in os.environ:
         app(prog_name="caffdet")
     sys.exit(main())
@@ -74,6 +76,23 @@ class _Terminated(BaseException):
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise _Terminated
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Ours is one line for the user; others come with their place in the source, as ever."""
+    if category.__module__.startswith("caffdet_cli."):
+        text = f"warning: {clean(str(message)).removeprefix('caffdet: ')}\n"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+    with suppress(OSError, ValueError):
+        (file or sys.stderr).write(text)
 
 
 def _stream(stream: TextIO | None) -> TextIO:

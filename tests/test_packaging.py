@@ -1,29 +1,58 @@
 """The wheel holds what it should, and works from any folder."""
 
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import torch
+
+from caffdet_cli.kernels.compiler import levels, stem
 
 ROOT = Path(__file__).resolve().parent.parent
 
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout, built without network and without a trace in the checkout."""
+def built(folder: Path, compiler: str) -> tuple[Path, str]:
+    """The wheel of this checkout, built without network and without a trace in the checkout; what was said."""
     pytest.importorskip("build")
     pytest.importorskip("hatchling")
-    folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(folder), str(ROOT)]
-    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "CXX": compiler}
+    done = subprocess.run(build, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = folder.glob("*.whl")
-    return path
+    return path, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def pure(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The wheel that comes out without a compiler, and what was said."""
+    return built(tmp_path_factory.mktemp("pure"), "none")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The wheel with compiled operators where there is a compiler; not optimised, for that takes minutes."""
+    real = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+    if real is None:
+        return request.getfixturevalue("pure")[0]
+    script = tmp_path_factory.mktemp("compiler") / "quick-c++"
+    script.write_text(f'#!/bin/sh\nexec {real} "$@" -O0\n')
+    script.chmod(0o755)
+    return built(tmp_path_factory.mktemp("wheel"), str(script))[0]
+
+
+@pytest.fixture
+def compiled(wheel: Path) -> Path:
+    if wheel.name.endswith("-none-any.whl"):
+        pytest.skip("no compiler whose libraries go into wheels")
+    return wheel
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +100,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def run(installed: Path, folder: Path, *words: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
+def run(installed: Path, folder: Path, *words: str, **settings: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(installed), **settings}
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -92,3 +121,54 @@ def test_installed_package_is_the_one_that_runs(installed, tmp_path):
     package, ops = run(installed, tmp_path, "-c", script).split()
     assert Path(package).is_relative_to(installed)
     assert Path(ops).is_relative_to(installed)
+
+
+def libraries(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as file:
+        return {name for name in file.namelist() if name.endswith(".so")}
+
+
+def test_wheel_with_operators_is_for_this_platform_and_any_python(compiled):
+    assert "-py3-none-" in compiled.name
+    assert libraries(compiled) == {f"caffdet_cli/ops/lib/{stem(level)}.so" for level in levels()}
+
+
+@pytest.mark.parametrize("capability", list(levels()))
+def test_operators_of_the_wheel_need_no_compiler(compiled, installed, tmp_path, capability):
+    order = list(levels())
+    if order.index(capability) < order.index(here := torch.backends.cpu.get_cpu_capability()):
+        pytest.skip(f"this processor has {here} only")
+    (tmp_path / "empty").mkdir()
+    script = (
+        "import os, sys, torch;"
+        "from caffdet_cli.kernels import choice;"
+        "from caffdet_cli.kernels.selfcheck import largest_error;"
+        f"torch.backends.cpu.get_cpu_capability = lambda: {capability!r};"
+        "device = torch.device('cpu');"
+        "native = choice.native(device);"
+        "print(native.about, native.library.path, largest_error(native, device), sep='|')"
+    )
+    settings = {"PATH": str(tmp_path / "empty"), "CAFFDET_OPS": "native", "CAFFDET_CACHE": str(tmp_path / "cache")}
+    about, path, error = run(installed, tmp_path, "-c", script, **settings).split("|")
+    assert about == f"C++ (shipped ({capability}))"
+    assert Path(path).is_relative_to(installed)
+    assert float(error) < 1e-4
+    assert not (tmp_path / "cache").exists()
+
+
+def test_wheel_without_a_compiler_is_pure_and_says_so(pure):
+    path, said = pure
+    assert path.name.endswith("-py3-none-any.whl")
+    assert not libraries(path)
+    assert "a wheel without compiled operators: $CXX = none is no compiler that can be found" in said
+
+
+def test_editable_install_compiles_nothing(tmp_path):
+    pytest.importorskip("hatchling")
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    hook = module.CustomBuildHook(str(ROOT), {}, None, None, str(tmp_path), "wheel")
+    asked = {"force_include": {}, "pure_python": True}
+    hook.initialize("editable", asked)
+    assert asked == {"force_include": {}, "pure_python": True}

@@ -17,6 +17,7 @@ from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.predictor import Given, Predictor, choose_device, relabelled
+from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.conventions import Conventions
@@ -139,7 +140,7 @@ def detect(
 ) -> tuple[Found, Conventions]:
     """Detections by picture id, labels as class slots; and the conventions with the class list that was used."""
     conventions = with_classes(loaded, annotations, data)
-    predictor = Predictor(loaded.detector, conventions.spectra, device, precision)
+    predictor = Predictor(prepare(loaded.detector, precision), conventions.spectra, device, precision)
     dataset = PairDataset(annotations, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), workers)
     label = f"detecting ({given})" if len(conventions.spectra) > 1 else "detecting"

@@ -9,6 +9,7 @@ from caffdet_cli.data.formats.detections import DetectionArrays, write_detection
 from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.predictor import Predictor, choose_device, relabelled
+from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.inference.sources import picture_set
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
@@ -74,7 +75,8 @@ def predict(
         progress.warn(f"{len(lonely)} of {len(pictures.examples)} pictures have no partner: {named}")
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
-    predictor = Predictor(loaded.detector, conventions.spectra, place, precision or "fp32")
+    numbers = precision or "fp32"
+    predictor = Predictor(prepare(loaded.detector, numbers), conventions.spectra, place, numbers)
     with whole_folder(Path(output), overwrite=overwrite) as folder, closing_workers(batches):
         found = {
             identity: _above(each, score)

@@ -1,40 +1,37 @@
 """The CPU library: shipped with the wheel, or compiled at first use and kept in the cache.
 
-A file's name is a hash of everything it depends on, so that nothing stale is ever used. It is written under another
-name and renamed when it is whole: any number of processes may build at once, and one that is killed leaves no trace
-that matters. The lock only saves the others the work.
+A file's name holds a hash of everything it depends on, so that nothing stale is ever used, and a hash of its content,
+so that nothing broken is ever loaded. It is written under another name and renamed when it is whole: any number of
+processes may build at once, and one that is killed leaves no trace that matters. The lock only saves the others the
+work.
 """
 
 import hashlib
 import os
 import platform
 import secrets
-import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from caffdet_cli.kernels.choice import NotAvailable
+from caffdet_cli.kernels.compiler import (
+    FLAGS,
+    LEVELS,
+    NotAvailable,
+    compile_library,
+    find_compiler,
+    native_flags,
+    stem,
+    version_of,
+)
 from caffdet_cli.paths import cache, shipped
 
-_AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2", "-mlzcnt"]
-# Instruction sets that wheels carry, best first; the names are those of torch.backends.cpu.get_cpu_capability().
-# AVX-512 is worth its own file; without AVX2 the kernels are eight times slower, and still faster than PyTorch's.
-LEVELS = {
-    "AVX512": [*_AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"],
-    "AVX2": _AVX2,
-    "DEFAULT": [],
-}
-_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math")
 _LOCK_SECONDS = 120
-_COMPILE_SECONDS = 600
+_SERIAL = "-serial"  # ends the name of a library without OpenMP
 
 
 class Library(NamedTuple):
@@ -42,7 +39,7 @@ class Library(NamedTuple):
 
     path: Path
     how: str  # "shipped (AVX2)", "cached", "built in 4.1 s"
-    compiler: str  # first line of its --version; "" where it was shipped
+    compiler: str  # first line of its --version; "" where there was none to ask
     note: str  # what is not as it should be: a cache that cannot be written, no OpenMP
 
 
@@ -66,11 +63,6 @@ def find_shipped(capability: str) -> Library | None:
     return None
 
 
-def stem(level: str) -> str:
-    """File name of a shipped library without its ending."""
-    return f"caffdet-{platform.machine().lower()}-{level.lower()}"
-
-
 def build(say: Callable[[str], None] | None = None) -> Library:
     """The library for this processor: from the cache, else compiled.
 
@@ -80,130 +72,90 @@ def build(say: Callable[[str], None] | None = None) -> Library:
     Raises:
         NotAvailable: no compiler, or it failed; one line.
     """
-    compiler = find_compiler()
-    version = _version(compiler)
-    flags = [*_FLAGS, *_native_flags()]
-    key = _key(version, flags)
-    name = f"cpu-{key}.so"
-    if (folder() / name).is_file():  # also where the cache cannot be written to
-        return Library(folder() / name, "cached", version, "")
-    home, note = writable(folder())
-    path = home / name
-    with _lock(path.with_suffix(".lock")):
-        if path.is_file():  # another process built it meanwhile
-            return Library(path, "cached", version, note)
-        if say is not None:
-            say(f"building the operators for this processor, once ({Path(compiler[0]).name}, a few seconds)")
-        begun = time.monotonic()
-        serial = compile_library(compiler, flags, path)
-        how = f"built in {time.monotonic() - begun:.1f} s"
-    return Library(path, how, version, "; ".join(filter(None, [note, serial])))
-
-
-def find_compiler() -> list[str]:
-    """Command of a C++ compiler: `$CXX`, c++, g++ or clang++.
-
-    Raises:
-        NotAvailable: there is none.
-    """
-    if chosen := os.environ.get("CXX"):
-        words = shlex.split(chosen)
-        if words and shutil.which(words[0]):
-            return words
-        raise NotAvailable(f"$CXX = {chosen} is no compiler that can be found")
-    for name in ("c++", "g++", "clang++"):
-        if found := shutil.which(name):
-            return [found]
-    raise NotAvailable("no C++ compiler found (install g++ or clang)")
-
-
-def compile_library(compiler: Sequence[str], flags: Sequence[str], path: Path) -> str:
-    """Compile all sources into `path`, which appears whole or not at all.
-
-    The OpenMP runtime is not linked: the one that torch has loaded is used, so that there is one pool of threads.
-
-    Returns:
-        What is not as it should be: "" or that it is serial.
-
-    Raises:
-        NotAvailable: the compiler failed; its first error.
-    """
-    work = Path(tempfile.mkdtemp(prefix=f".{path.stem}.", suffix=".part", dir=path.parent))
+    flags = [*FLAGS, *native_flags()]
+    basis = f"cpu-{_key(flags)}"
     try:
-        try:
-            objects, serial = _objects(compiler, [*flags, "-fopenmp"], work), ""
-        except NotAvailable:  # a compiler without OpenMP
-            objects, serial = _objects(compiler, flags, work), "one thread: the compiler has no OpenMP"
-        part = work / f"{secrets.token_hex(4)}.so"
-        undefined = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
-        _run([*compiler, "-shared", *undefined, "-o", str(part), *map(str, objects)])
+        compiler = find_compiler()
+        version = version_of(compiler)
+    except NotAvailable:
+        if (path := _kept(folder(), basis)) is not None:  # built ahead where there was one
+            return Library(path, "cached", "", _notes(path))
+        raise
+    name = f"{basis}-{hashlib.sha256(version.encode()).hexdigest()[:8]}"
+    if (path := _kept(folder(), name)) is not None:  # also where the cache cannot be written to
+        return Library(path, "cached", version, _notes(path))
+    try:
+        home, note = writable(folder())
+        with _lock(home / f"{name}.lock"):
+            path, how = _kept_or_compiled(compiler, flags, home, name, say)
+    except OSError as error:
+        raise NotAvailable(f"the operators cannot be built: {error.strerror or error}") from error
+    return Library(path, how, version, _notes(path, note))
+
+
+def _kept_or_compiled(
+    compiler: Sequence[str], flags: Sequence[str], home: Path, name: str, say: Callable[[str], None] | None
+) -> tuple[Path, str]:
+    """The library and how it came about, for the one who has the lock."""
+    if (path := _kept(home, name)) is not None:  # another process built it meanwhile
+        return path, "cached"
+    if say is not None:
+        say(f"building the operators for this processor, once ({Path(compiler[0]).name}, up to a minute)")
+    begun = time.monotonic()
+    path = _compiled(compiler, flags, home, name)
+    return path, f"built in {time.monotonic() - begun:.1f} s"
+
+
+def writable(home: Path) -> tuple[Path, str]:
+    """`home`, or a private folder for this process where it cannot be written to; and the reason.
+
+    Raises:
+        OSError: there is no room for a private one either.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            return home, ""
+    except OSError as error:
+        return _private(), f"cache directory not writable ({home}: {error.strerror or error})"
+
+
+def _compiled(compiler: Sequence[str], flags: Sequence[str], home: Path, name: str) -> Path:
+    """Compile into `home`, where the library appears whole or not at all."""
+    part = home / f".{name}.{secrets.token_hex(4)}.part"
+    try:
+        parallel = compile_library(compiler, flags, [path for path in sources() if path.suffix == ".cpp"], part)
         with part.open("rb") as file:
             os.fsync(file.fileno())
+        path = home / f"{name}-{_digest(part)}{'' if parallel else _SERIAL}.so"
         part.replace(path)
-    except OSError as error:
-        raise NotAvailable(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return serial
+        part.unlink(missing_ok=True)
+    return path
 
 
-def _objects(compiler: Sequence[str], flags: Sequence[str], work: Path) -> list[Path]:
-    files = [path for path in sources() if path.suffix == ".cpp"]
-    objects = [work / f"{path.stem}.o" for path in files]
-
-    def one(source: Path, target: Path) -> None:
-        _run([*compiler, *flags, "-c", str(source), "-o", str(target)])
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(one, files, objects))
-    return objects
+def _kept(home: Path, name: str) -> Path | None:
+    """A library whose name begins like this and that is whole."""
+    with suppress(OSError):
+        for path in sorted(home.glob(f"{name}-*.so")):
+            with suppress(OSError):
+                if path.stem.removesuffix(_SERIAL).endswith(f"-{_digest(path)}"):
+                    return path
+    return None
 
 
-def _run(command: Sequence[str]) -> None:
-    """Run a compiler.
-
-    Raises:
-        NotAvailable: it failed; says its first error.
-    """
-    name = Path(command[0]).name
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_COMPILE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NotAvailable(f"{name} did not end within {_COMPILE_SECONDS} s") from error
-    except OSError as error:
-        raise NotAvailable(f"{name} cannot be run: {error.strerror or error}") from error
-    if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        first = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "no message")
-        raise NotAvailable(f"{name} failed: {first[:200]}")
+def _notes(path: Path, *notes: str) -> str:
+    serial = "one thread: the compiler has no OpenMP that goes with torch's" if path.stem.endswith(_SERIAL) else ""
+    return "; ".join(filter(None, [*notes, serial]))
 
 
-def _version(compiler: Sequence[str]) -> str:
-    try:
-        done = subprocess.run(
-            [*compiler, "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotAvailable(f"{Path(compiler[0]).name} cannot be run: {error}") from error
-    return (done.stdout.splitlines() or ["unknown"])[0]
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _native_flags() -> list[str]:
-    """For this very processor. (clang on Apple's knows -mcpu only.)"""
-    return ["-mcpu=native" if platform.machine().lower() in ("arm64", "aarch64") else "-march=native"]
-
-
-def _key(version: str, flags: Sequence[str]) -> str:
+def _key(flags: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for part in (version, *flags, platform.system(), platform.machine(), processor()):
+    for part in (*flags, platform.system(), platform.machine(), processor()):
         digest.update(f"{part}\0".encode())
     for path in sources():
         digest.update(f"{path.name}\0".encode() + path.read_bytes())
@@ -221,16 +173,6 @@ def processor() -> str:
     return "\n".join(first[name] for name in names if name in first)
 
 
-def writable(home: Path) -> tuple[Path, str]:
-    """`home`, or a private folder for this process where it cannot be written to; and the reason."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            return home, ""
-    except OSError as error:
-        return _private(), f"cache directory not writable ({home}: {error.strerror or error})"
-
-
 def _private() -> Path:
     import atexit
 
@@ -244,12 +186,9 @@ def _lock(path: Path) -> Iterator[None]:
     """One builder at a time where the system can do that; never for ever: building twice does no harm."""
     try:
         import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    try:
+
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError:
+    except (ImportError, OSError):  # Windows, or no room
         yield
         return
     try:
@@ -258,8 +197,10 @@ def _lock(path: Path) -> Iterator[None]:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError:
+            except BlockingIOError:
                 time.sleep(0.05)
+            except OSError:  # a file system without locks
+                break
         yield
     finally:
         os.close(handle)

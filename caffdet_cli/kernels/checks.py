@@ -29,6 +29,10 @@ def check_value(op: str, name: str, value: Tensor, spatial_shapes: Shapes) -> tu
         raise ValueError(f"{op}: {name} must be floating point, got {_name(value.dtype)}")
     if value.dtype not in _FLOATS:
         raise ValueError(f"{op}: {name} must be float16, bfloat16, float32 or float64, got {_name(value.dtype)}")
+    if value.shape[2] < 1 or value.shape[3] < 1:
+        raise ValueError(
+            f"{op}: {name} has {value.shape[2]} heads of {value.shape[3]} channels; at least one is needed"
+        )
     if not sizes:
         raise ValueError(f"{op}: spatial_shapes is empty; at least one level is needed")
     for level, (height, width) in enumerate(sizes):

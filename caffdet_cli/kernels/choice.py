@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from caffdet_cli.errors import ConfigError, RunError
+from caffdet_cli.kernels.compiler import NotAvailable as NotAvailable  # what `look` takes from every device's loader
 
 Mode = Literal["auto", "native", "reference"]
 Sizes = Sequence[tuple[int, int]]
@@ -23,10 +24,6 @@ Points = Sequence[int]
 
 class CaffdetPerformanceWarning(UserWarning):
     """Something runs much slower than it could."""
-
-
-class NotAvailable(Exception):
-    """There is no native implementation here; the message is the reason, one line."""
 
 
 class Native(Protocol):
@@ -86,8 +83,9 @@ class Found(NamedTuple):
     reason: str  # why there is none
 
 
+_MODES: dict[str, Mode] = {word: word for word in get_args(Mode)}
 _lock = threading.RLock()
-_found: dict[str, Found] = {}  # device ("cpu", "cuda:0") -> what was found
+_found: dict[torch.device, Found] = {}
 _warned: set[str] = set()
 _chosen: Mode | None = None  # set_implementation's word, stronger than the environment's
 
@@ -101,9 +99,8 @@ def mode() -> Mode:
     if _chosen is not None:
         return _chosen
     word = os.environ.get("CAFFDET_OPS", "auto")
-    for known in get_args(Mode):
-        if word == known:
-            return known  # type: ignore[no-any-return]
+    if (known := _MODES.get(word)) is not None:
+        return known
     raise ConfigError(f"CAFFDET_OPS = {word!r}: must be one of {', '.join(get_args(Mode))}")
 
 
@@ -148,11 +145,12 @@ def native(device: torch.device) -> Native | None:
 
 def look(device: torch.device) -> Found:
     """What there is for a device, built or loaded at the first call; never raises."""
-    name = str(device)
+    if (found := _found.get(device)) is not None:
+        return found
     with _lock:
-        if name not in _found:
-            _found[name] = _look(device)
-        return _found[name]
+        if device not in _found:
+            _found[device] = _look(device)
+        return _found[device]
 
 
 def forget() -> None:
@@ -175,6 +173,8 @@ def _look(device: torch.device) -> Found:
                 return Found(load_cuda(device), "")
     except NotAvailable as reason:
         return Found(None, str(reason))
+    except OSError as error:  # a package that lost its files, a disk that is full
+        return Found(None, (str(error).splitlines() or [type(error).__name__])[0])
     return Found(None, f"device type {device.type} has no native kernel")
 
 

@@ -1,6 +1,7 @@
 """The native operators on the CPU: plain C functions (`ops/cpu/abi.h`), called through ctypes."""
 
 import ctypes
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 
 from caffdet_cli.kernels import build
-from caffdet_cli.kernels.choice import NotAvailable, Points, Sizes
+from caffdet_cli.kernels.choice import Points, Sizes
+from caffdet_cli.kernels.compiler import NotAvailable
 from caffdet_cli.kernels.reference import accumulator
 from caffdet_cli.kernels.selfcheck import largest_error
 
@@ -24,6 +26,17 @@ _FUNCTIONS = (
     "kda_forward",
     "kda_backward",
 )
+
+_forked = False
+
+
+def _note_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 class _Problem(ctypes.Structure):
@@ -212,10 +225,15 @@ def _problem(
         level_points=(ctypes.c_int64 * len(points))(*points),
         dtype=_TYPES[value.dtype],
         weights_dtype=_TYPES[value.dtype if weights is None else weights.dtype],
-        threads=torch.get_num_threads(),
+        threads=_threads(),
         scale=scale,
         box=int(box),
     )
+
+
+def _threads() -> int:
+    """One in a forked process: GNU's OpenMP would wait for the threads of its parent for ever."""
+    return 1 if _forked else torch.get_num_threads()
 
 
 def _readable(value: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ that the tests bring for machines without a GPU.
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple, Protocol
 
 import torch
@@ -40,7 +41,7 @@ class Variant:
         """Channels that one load brings: a power of two that divides them."""
         return min(_VECTOR_BYTES // self.value.itemsize, self.channels & -self.channels)
 
-    @property
+    @cached_property
     def pairs(self) -> int:
         """(query, head) pairs of one block: the launch rule at the top of msda.cu."""
         lanes = 1
@@ -89,7 +90,11 @@ def load_cuda(device: torch.device) -> "CudaOperators":
     from caffdet_cli.kernels.selfcheck import largest_error
 
     operators = CudaOperators(Driver(device))
-    if not (error := largest_error(operators, device)) <= 1e-4:
+    try:
+        error = largest_error(operators, device)
+    except RuntimeError as failure:  # of the driver, or no memory left
+        raise NotAvailable(f"self-check failed ({(str(failure).splitlines() or ['no message'])[0]})") from failure
+    if not error <= 1e-4:
         raise NotAvailable(f"self-check failed (max error {error:.0e})")
     return operators
 
@@ -139,7 +144,7 @@ class CudaOperators:
     ) -> tuple[Tensor, Tensor, Tensor]:
         variant, wide, grad = _variant(value, weights, sizes), accumulator(value), _dense(grad)
         readable, weights_ = _readable(value, variant), _dense(weights)
-        sums = _Sums(self, variant, value)
+        sums = _Sums(self, variant, grad, value)
         sums.scale_msda([(grad, "value"), (weights_, "weight")], locations.shape[1] * locations.shape[3], shares=0)
         places, shares = _empty(locations, wide), _empty(weights, wide)
         given = [readable, _dense(locations), weights_, grad, sums.of_value, places, shares, sums.fixed]
@@ -159,7 +164,7 @@ class CudaOperators:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         variant, wide, grad = _variant(value, logits, sizes), accumulator(value), _dense(grad)
         readable, references, offsets = _readable(value, variant), _dense(references), _dense(offsets)
-        sums = _Sums(self, variant, value)
+        sums = _Sums(self, variant, grad, value)
         sums.scale_msda([(grad, "value")], offsets.shape[1], shares=1)
         moves, shares, centres = _empty(offsets, wide), _empty(logits, wide), _empty(references, wide)
         relative = _ints(len(sizes), references.shape[-1])
@@ -188,7 +193,7 @@ class CudaOperators:
         variant = _variant(value, value, sizes, separate_key=key is not None)
         wide, grad, query_ = accumulator(value), _dense(grad), _dense(query)
         readable, other = _readable(value, variant), None if key is None else _readable(key, variant)
-        sums = _Sums(self, variant, value, key)
+        sums = _Sums(self, variant, grad, value, key)
         sums.scale_kda(grad, value, query_, locations.shape[1], scale)
         asked, places = _empty(query, wide), _empty(locations, wide)
         given = [query_, other, readable, _dense(locations), grad]
@@ -233,9 +238,12 @@ class CudaOperators:
 class _Sums:
     """Gradients of the maps while they are added up: floats, or 64-bit integers where the order must not matter."""
 
-    def __init__(self, operators: CudaOperators, variant: Variant, value: Tensor, key: Tensor | None = None):
+    def __init__(
+        self, operators: CudaOperators, variant: Variant, grad: Tensor, value: Tensor, key: Tensor | None = None
+    ):
         self.operators, self.variant, self.dtype = operators, variant, value.dtype
-        self.exactly = torch.are_deterministic_algorithms_enabled()
+        # Without queries nothing is added, and nothing needs to be launched.
+        self.exactly = torch.are_deterministic_algorithms_enabled() and grad.numel() > 0
         self.backward = 2 if self.exactly else 1
         kind = torch.int64 if self.exactly else accumulator(value)
         self.of_value = torch.zeros(value.shape, dtype=kind, device=value.device)
@@ -311,6 +319,11 @@ def _empty(like: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _table(sizes: Sizes, points: Points, variant: Variant) -> "ctypes.Array[ctypes.c_int]":
+    return _levels(tuple(sizes), tuple(points), variant.levels)
+
+
+@lru_cache(maxsize=256)
+def _levels(sizes: tuple[tuple[int, int], ...], points: tuple[int, ...], capacity: int) -> "ctypes.Array[ctypes.c_int]":
     """`Levels` of sampling.h: height, width, first token and end of the points of each level."""
     numbers: list[int] = []
     start = end = 0
@@ -318,7 +331,7 @@ def _table(sizes: Sizes, points: Points, variant: Variant) -> "ctypes.Array[ctyp
         end += count
         numbers += [height, width, start, end]
         start += height * width
-    return (ctypes.c_int * (4 * variant.levels))(*numbers)
+    return (ctypes.c_int * (4 * capacity))(*numbers)
 
 
 def _shape(places: Tensor) -> list[ctypes.c_int]:

@@ -4,6 +4,7 @@ import ctypes
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -40,8 +41,9 @@ class Driver:
 
     def launch(self, kernel: Kernel, blocks: int, arguments: Sequence[Argument], device: torch.device) -> None:
         """Raises RuntimeError where the driver refuses."""
-        with torch.cuda.device(device):
-            function = self._function(kernel, device)
+        index = torch.cuda.current_device() if device.index is None else device.index
+        with nullcontext() if index == torch.cuda.current_device() else torch.cuda.device(index):
+            function = self._functions.get((index, kernel)) or self._load(kernel, index)
             held = [_as_c(argument) for argument in arguments]
             addresses = (ctypes.c_void_p * len(held))(*(ctypes.addressof(each) for each in held))
             stream = ctypes.c_void_p(torch.cuda.current_stream(device).cuda_stream)
@@ -51,8 +53,7 @@ class Driver:
                 kernel.name,
             )
 
-    def _function(self, kernel: Kernel, device: torch.device) -> ctypes.c_void_p:
-        index = torch.cuda.current_device() if device.index is None else device.index
+    def _load(self, kernel: Kernel, index: int) -> ctypes.c_void_p:
         with self._lock:
             if (index, kernel) not in self._functions:
                 code = nvrtc.compiled(kernel.source, kernel.variant.macros(kernel.backward), self.arch).code

@@ -43,17 +43,13 @@ def compiled(source: str, macros: Sequence[str], arch: int) -> Compiled:
         NotAvailable: no NVRTC, or it failed; one line.
     """
     options = [*_FLAGS, f"--gpu-architecture=sm_{arch}", *(f"-D{macro}" for macro in macros)]
-    name = f"{source}-sm{arch}-{_key(source, options)}.cubin"
-    kept = build.folder() / name
-    try:
-        if kept.is_file() and (code := kept.read_bytes()):
-            return Compiled(code, kept, "cached", "")
-    except OSError:
-        pass
+    stem = f"{source}-sm{arch}-{_key(source, options)}"
+    if (kept := _kept(stem)) is not None:
+        return kept
     code = _compile(source, options)
     home, note = build.writable(build.folder())
-    path = home / name
-    part = path.with_name(f".{name}.{secrets.token_hex(4)}.part")
+    path = home / f"{stem}-{_digest(code)}.cubin"
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("wb") as file:
             file.write(code)
@@ -64,6 +60,22 @@ def compiled(source: str, macros: Sequence[str], arch: int) -> Compiled:
         part.unlink(missing_ok=True)
         note = note or f"{path} could not be kept: {error.strerror or error}"
     return Compiled(code, path, "built", note)
+
+
+def _kept(stem: str) -> Compiled | None:
+    """Machine code from the cache whose content is what its name says."""
+    for path in sorted(build.folder().glob(f"{stem}-*.cubin")):
+        try:
+            code = path.read_bytes()
+        except OSError:  # one file, or none
+            continue
+        if path.stem.endswith(f"-{_digest(code)}"):
+            return Compiled(code, path, "cached", "")
+    return None
+
+
+def _digest(code: bytes) -> str:
+    return hashlib.sha256(code).hexdigest()[:16]
 
 
 def architectures() -> list[int]:

@@ -5,7 +5,8 @@ native implementation of the device (`choice`). In plain PyTorch mode, outside o
 to `reference`, which autograd looks into: second derivatives exist there and nowhere else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
@@ -225,6 +226,17 @@ def _kda_backward(
     return of_query, value.new_empty(0) if of_key is None else of_key, of_value, of_locations
 
 
+def _contiguous(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Plain PyTorch returns views; tracing is promised contiguous results (`_output_like`, `_like`)."""
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        found = function(*arguments)
+        return found.contiguous() if isinstance(found, Tensor) else tuple(each.contiguous() for each in found)
+
+    return call
+
+
 for _name, _function in (
     ("msda", _msda),
     ("msda_backward", _msda_backward),
@@ -234,7 +246,7 @@ for _name, _function in (
     ("kda_backward", _kda_backward),
 ):
     for _device in ("CPU", "CUDA"):
-        _LIBRARY.impl(_name, _function, _device)
+        _LIBRARY.impl(_name, _contiguous(_function), _device)
 
 
 # Shapes of results, for tracing

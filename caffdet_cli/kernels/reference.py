@@ -242,13 +242,13 @@ def _heads_of(each: Tensor, value: Tensor) -> Tensor:
 def _joined(output: Tensor, value: Tensor) -> Tensor:
     """(N * M, D, Q) -> (N, Q, M * D)."""
     batch, _, heads, channels = value.shape
-    return output.view(batch, heads * channels, -1).transpose(1, 2)
+    return output.view(batch, heads * channels, output.shape[-1]).transpose(1, 2)
 
 
 def _tokens(of_levels: list[Tensor], value: Tensor) -> Tensor:
     """Gradients (N * M, D, tokens of a level) -> (N, S, M, D)."""
     batch, _, heads, channels = value.shape
-    return torch.cat(of_levels, 2).view(batch, heads, channels, -1).permute(0, 3, 1, 2).to(value.dtype)
+    return torch.cat(of_levels, 2).view(batch, heads, channels, value.shape[1]).permute(0, 3, 1, 2).to(value.dtype)
 
 
 def _poison(numbers: Tensor) -> Tensor:

@@ -90,15 +90,21 @@ class DecoderLayer(nn.Module):
 
 
 class Heads(nn.Module):
-    """One class head and one box head for all decoder layers."""
+    """One class head and one box head for all decoder layers.
+
+    `last_only`: predict from the last layer alone (D = 1), which is all that inference looks at.
+    """
 
     def __init__(self, class_head: nn.Module, box_head: nn.Module):
         super().__init__()
+        self.last_only = False
         self.class_head = class_head
         self.box_head = box_head
 
     def forward(self, states: list[Tensor], anchors: list[Tensor]) -> tuple[Tensor, Tensor]:
         """D states (B, N, C) and anchors (B, N, 4) -> logits (D, B, N, K) and boxes (D, B, N, 4) cxcywh 0..1."""
+        if self.last_only:
+            states, anchors = states[-1:], anchors[-1:]
         together = torch.stack(states)
         boxes = (self.box_head(together) + inverse_sigmoid(torch.stack(anchors))).sigmoid()
         return self.class_head(together), boxes

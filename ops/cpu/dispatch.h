@@ -49,9 +49,6 @@ void clear(const Map<A>& gradient, int64_t first_token, int64_t last_token, int6
 template <template <class, class> class Operator, class... Arguments>
 int dispatch(const caffdet_problem& problem, Arguments... arguments) {
     if (problem.version != CAFFDET_ABI_VERSION) return CAFFDET_WRONG_VERSION;
-#ifdef DEV
-    return Operator<float, Row<float, 32>>::run(problem, arguments...);
-#else
     switch (problem.dtype) {
         case CAFFDET_FLOAT32:
             switch (problem.channels) {
@@ -69,7 +66,6 @@ int dispatch(const caffdet_problem& problem, Arguments... arguments) {
             return Operator<bfloat16, Row<bfloat16, 0>>::run(problem, arguments...);
         default: return CAFFDET_WRONG_TYPE;
     }
-#endif
 }
 
 }  // namespace

@@ -28,6 +28,10 @@ using Accumulator = typename AccumulatorOf<T>::type;
 
 #define CAFFDET_INLINE inline __attribute__((always_inline))
 
+// For what is used by several templates: one copy keeps the time to compile short, and a call costs nothing next to the
+// work for all points of a query.
+#define CAFFDET_ONCE __attribute__((noinline))
+
 template <class To, class From>
 CAFFDET_INLINE To bits_as(const From& from) {
     static_assert(sizeof(To) == sizeof(From), "same size");

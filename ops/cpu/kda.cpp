@@ -138,10 +138,39 @@ private:
     }
 };
 
+// Fills ds and, in `logits`, alpha; writes the gradient of the locations.
+template <class A>
+CAFFDET_ONCE void point_gradients(const caffdet_problem& problem, const Geometry<A>& geometry, const LevelRange& range,
+                                  const Workspace<A>& own, A* gradient) {
+    using V = Vector<A>;
+    const A scale = A(problem.scale);
+    A* const alpha = own.logits;
+    for (int64_t k = 0; k < range.points; k += lanes<A>) {
+        const Block<A>& block = own.places[k / lanes<A>];
+        V of_key[corners_of_a_point], of_value[corners_of_a_point];
+        by_corner<A>(own.key_dots + corners_of_a_point * k, of_key);
+        by_corner<A>(own.value_dots + corners_of_a_point * k, of_value);
+        store(alpha + k, V(bilinear(block, of_key) * scale + load<V>(block.poison)));
+        store(own.ds + k, bilinear(block, of_value));
+    }
+    softmax(alpha, range.points);
+    V total{};
+    for (int64_t k = 0; k < range.points; k += lanes<A>) total += load<V>(alpha + k) * load<V>(own.ds + k);
+    const A mean = sum<A>(total);
+    for (int64_t k = 0; k < range.points; k += lanes<A>) {
+        const V share = load<V>(alpha + k), ds = scale * share * (load<V>(own.ds + k) - mean);
+        store(own.ds + k, ds);
+        V of_key[corners_of_a_point], corner[corners_of_a_point];
+        by_corner<A>(own.key_dots + corners_of_a_point * k, of_key);
+        by_corner<A>(own.value_dots + corners_of_a_point * k, corner);
+        for (int c = 0; c < corners_of_a_point; ++c) corner[c] = ds * of_key[c] + share * corner[c];
+        store_location_gradient<A>(geometry, range, k, own.places[k / lanes<A>], corner, gradient);
+    }
+}
+
 template <class T, class R>
 struct Backward {
     using A = Accumulator<T>;
-    using V = Vector<A>;
 
     // A slice of the gradients, that of one picture and head, gets its additions in the order of the queries, whoever
     // does it: the result does not depend on the number of threads.
@@ -207,35 +236,6 @@ struct Backward {
             if (key) packing.finish(key_gradient, key_whole);
         });
         return CAFFDET_OK;
-    }
-
-private:
-    // Fills ds and, in `logits`, alpha; writes the gradient of the locations.
-    static CAFFDET_INLINE void point_gradients(const caffdet_problem& problem, const Geometry<A>& geometry,
-                                               const LevelRange& range, const Workspace<A>& own, A* gradient) {
-        const A scale = A(problem.scale);
-        A* const alpha = own.logits;
-        for (int64_t k = 0; k < range.points; k += lanes<A>) {
-            const Block<A>& block = own.places[k / lanes<A>];
-            V of_key[corners_of_a_point], of_value[corners_of_a_point];
-            by_corner<A>(own.key_dots + corners_of_a_point * k, of_key);
-            by_corner<A>(own.value_dots + corners_of_a_point * k, of_value);
-            store(alpha + k, V(bilinear(block, of_key) * scale + load<V>(block.poison)));
-            store(own.ds + k, bilinear(block, of_value));
-        }
-        softmax(alpha, range.points);
-        V total{};
-        for (int64_t k = 0; k < range.points; k += lanes<A>) total += load<V>(alpha + k) * load<V>(own.ds + k);
-        const A mean = sum<A>(total);
-        for (int64_t k = 0; k < range.points; k += lanes<A>) {
-            const V share = load<V>(alpha + k), ds = scale * share * (load<V>(own.ds + k) - mean);
-            store(own.ds + k, ds);
-            V of_key[corners_of_a_point], corner[corners_of_a_point];
-            by_corner<A>(own.key_dots + corners_of_a_point * k, of_key);
-            by_corner<A>(own.value_dots + corners_of_a_point * k, corner);
-            for (int c = 0; c < corners_of_a_point; ++c) corner[c] = ds * of_key[c] + share * corner[c];
-            store_location_gradient<A>(geometry, range, k, own.places[k / lanes<A>], corner, gradient);
-        }
     }
 };
 

@@ -94,7 +94,8 @@ CAFFDET_INLINE Vector<float> load_row(const float16* from) {
 }
 CAFFDET_INLINE void store_row(float16* to, const Vector<float>& row) {
 #if defined(__AVX512F__)
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtps_ph(-1, __m512(row), _MM_FROUND_TO_NEAREST_INT));
+    const __m256i halves = _mm512_maskz_cvtps_ph(-1, __m512(row), _MM_FROUND_TO_NEAREST_INT);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halves);
 #elif defined(__F16C__)
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(__m256(row), _MM_FROUND_TO_NEAREST_INT));
 #else

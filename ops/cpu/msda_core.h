@@ -59,7 +59,7 @@ int msda_forward(const caffdet_problem& problem, const void* value, const Source
 
 // Gradients of the locations (points, 2) and weights (points) of one query and head from the <g, c_ij> in `dots`.
 template <class A>
-CAFFDET_INLINE void point_gradients(const Geometry<A>& geometry, const LevelRange& range, const Block<A>* block,
+CAFFDET_ONCE void point_gradients(const Geometry<A>& geometry, const LevelRange& range, const Block<A>* block,
                                     const A* weights, const A* dots, A* grad_locations, A* grad_weights) {
     using V = Vector<A>;
     for (int64_t k = 0; k < range.points; k += lanes<A>, ++block) {

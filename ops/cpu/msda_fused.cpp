@@ -115,7 +115,7 @@ public:
                         grad_offset[k] *= factor;
                     }
                     grad_reference[level * numbers + axis] += moved;
-                    if (problem_.box) grad_reference[level * numbers + 2 + axis] += grown / A(2 * count);
+                    if (problem_.box && count > 0) grad_reference[level * numbers + 2 + axis] += grown / A(2 * count);
                 }
                 offset += 2 * count;
                 grad_offset += 2 * count;

@@ -1,8 +1,8 @@
 // Copies of the maps of one head, in which the channels of neighbouring tokens follow each other.
 //
-// In a tensor (N, S, M, D) a head's pixels are M * D numbers apart: each uses a part of a page and few of the sets of a
-// cache. Where pixels are read or added to many times it pays to copy the map of the head that is being worked on, and
-// to copy its gradient back. A copied map is one picture and head of a tensor; each thread has its own.
+// In a tensor (N, S, M, D) a head's pixels are M * D numbers apart: they use a part of each page and few of the sets of
+// a cache. Where pixels are read or added to many times it pays to copy the map of the head that is being worked on,
+// and to copy its gradient back. A copy holds one picture and head of a tensor; each thread has its own.
 #pragma once
 
 #include "dispatch.h"
@@ -19,8 +19,8 @@ public:
 
     Packing() = default;  // copies nothing
 
-    // Decides what is copied. `tensors` are those that are sampled: 1, or 2 for value and key. All copies of all threads
-    // together take at most 1.2 times the memory of the value.
+    // Decides what is copied. `tensors` are those that are sampled: 1, or 2 for value and key. All copies of all
+    // threads together take at most 1.2 times the memory of the value.
     Packing(const caffdet_problem& problem, int64_t threads, int64_t tensors, bool with_gradients)
         : map_(problem.tokens * problem.channels), channels_(problem.channels), tensors_(tensors) {
         if (problem.heads == 1 || threads > problem.batch * problem.heads) return;
@@ -29,7 +29,8 @@ public:
         const int64_t of_maps = tensors * threads * Scratch::bytes<T>(map_);
         const int64_t limit = values + values / 5;
         gradients_ = with_gradients && of_gradients <= limit;
-        const bool read_often = problem.queries * problem.points * corners_of_a_point >= reads_that_pay * problem.tokens;
+        const int64_t reads = problem.queries * problem.points * corners_of_a_point;
+        const bool read_often = reads >= reads_that_pay * problem.tokens;
         maps_ = read_often && of_maps + (gradients_ ? of_gradients : 0) <= limit;
     }
 

@@ -13,7 +13,7 @@ namespace {
 
 // Calls body(task, thread) once for each task. Tasks write to places of their own, so their order does not matter.
 template <class Body>
-void parallel_for(int64_t threads, int64_t tasks, const Body& body) {
+void parallel_for([[maybe_unused]] int64_t threads, int64_t tasks, const Body& body) {
 #if defined(_OPENMP)
     if (threads > 1 && tasks > 1) {
 #pragma omp parallel for num_threads(int(threads)) schedule(dynamic)

@@ -1,7 +1,7 @@
 // What is done with the D channels of pixels: weighted sums, dot products, and additions to the gradient map.
 //
 // Row<T, D> is for a number of channels known to the compiler and keeps sums in registers; Row<T, 0> takes any number.
-// Both have the same functions, in which `channels` is D. Sums run over the points of one query and head in their order.
+// Both have the same functions, in which `channels` is D. Sums run over the points of one query and head in order.
 #pragma once
 
 #include "sampling.h"
@@ -84,7 +84,7 @@ struct Row {
 
     // out = poison + sum_k sum_c weight[c] corner_c
     template <class Out>
-    static CAFFDET_INLINE void gather(int64_t points, const Block<A>* blocks, const Map<const T>& map, const T* zeros,
+    static CAFFDET_ONCE void gather(int64_t points, const Block<A>* blocks, const Map<const T>& map, const T* zeros,
                                       A poison, Out* out, int64_t, A*) {
         for (int first = 0; first < vectors; first += group) {
             V total[sums][group] = {};
@@ -108,7 +108,7 @@ struct Row {
     }
 
     // dots[4 k + c] = <vector, corner_c>, also for the lanes that are no points
-    static CAFFDET_INLINE void corner_dots(int64_t points, const Block<A>* blocks, const Map<const T>& map,
+    static CAFFDET_ONCE void corner_dots(int64_t points, const Block<A>* blocks, const Map<const T>& map,
                                            const T* zeros, const A* vector, A* dots, int64_t) {
         V own[vectors];
 #pragma GCC unroll 16
@@ -116,12 +116,13 @@ struct Row {
         for (int64_t first = 0; first < points; first += points_of_a_vector) {
             const Block<A>& block = blocks[first / lanes<A>];
             const int lane = int(first % lanes<A>);
-            store(dots + corners_of_a_point * first, corner_sums<points_of_a_vector>(map, block, lane, first, zeros, own));
+            store(dots + corners_of_a_point * first,
+                  corner_sums<points_of_a_vector>(map, block, lane, first, zeros, own));
         }
     }
 
     // samples[k] = sum_c weight[c] corner_c, dots[k] = <vector, samples[k]>
-    static CAFFDET_INLINE void sample_dots(int64_t points, const Block<A>* blocks, const Map<const T>& map,
+    static CAFFDET_ONCE void sample_dots(int64_t points, const Block<A>* blocks, const Map<const T>& map,
                                            const T* zeros, const A* vector, A* samples, A* dots, int64_t) {
         V own[vectors];
 #pragma GCC unroll 16
@@ -150,7 +151,7 @@ struct Row {
 
     // out = poison + sum_k factor[k] samples[k]
     template <class Out>
-    static CAFFDET_INLINE void mix(int64_t points, const A* samples, const A* factor, A poison, Out* out, int64_t,
+    static CAFFDET_ONCE void mix(int64_t points, const A* samples, const A* factor, A poison, Out* out, int64_t,
                                    A*) {
         for (int first = 0; first < vectors; first += group) {
             V even[group] = {}, odd[group] = {};
@@ -172,13 +173,13 @@ struct Row {
     }
 
     // corner_c of the gradient += weight[c] vector
-    static CAFFDET_INLINE void scatter(int64_t points, const Block<A>* blocks, const Map<A>& gradient, const A* vector,
+    static CAFFDET_ONCE void scatter(int64_t points, const Block<A>* blocks, const Map<A>& gradient, const A* vector,
                                        int64_t) {
         add_rows<false>(points, blocks, gradient, vector, nullptr, nullptr, nullptr);
     }
 
     // corner_c of the gradient += weight[c] (factor[k] vector + second_factor[k] second)
-    static CAFFDET_INLINE void scatter_two(int64_t points, const Block<A>* blocks, const Map<A>& gradient,
+    static CAFFDET_ONCE void scatter_two(int64_t points, const Block<A>* blocks, const Map<A>& gradient,
                                            const A* vector, const A* factor, const A* second, const A* second_factor,
                                            int64_t, A*) {
         add_rows<true>(points, blocks, gradient, vector, factor, second, second_factor);
@@ -242,8 +243,8 @@ struct Row<T, 0> {
     using A = Accumulator<T>;
 
     template <class Out>
-    static void gather(int64_t points, const Block<A>* blocks, const Map<const T>& map, const T* zeros, A poison,
-                       Out* out, int64_t channels, A* total) {
+    static CAFFDET_ONCE void gather(int64_t points, const Block<A>* blocks, const Map<const T>& map, const T* zeros,
+                                    A poison, Out* out, int64_t channels, A* total) {
         for (int64_t d = 0; d < channels; ++d) total[d] = poison;
         each_point(points, blocks, [&](const Block<A>& block, int lane, int64_t k) {
             const Corners<T, A> corner(map, block, lane, k, zeros);
@@ -253,8 +254,8 @@ struct Row<T, 0> {
         for (int64_t d = 0; d < channels; ++d) narrow(total[d], out[d]);
     }
 
-    static void corner_dots(int64_t points, const Block<A>* blocks, const Map<const T>& map, const T* zeros,
-                            const A* vector, A* dots, int64_t channels) {
+    static CAFFDET_ONCE void corner_dots(int64_t points, const Block<A>* blocks, const Map<const T>& map,
+                                         const T* zeros, const A* vector, A* dots, int64_t channels) {
         each_point(points, blocks, [&](const Block<A>& block, int lane, int64_t k) {
             const Corners<T, A> corner(map, block, lane, k, zeros);
             for (int c = 0; c < corners_of_a_point; ++c) {
@@ -266,8 +267,8 @@ struct Row<T, 0> {
         });
     }
 
-    static void sample_dots(int64_t points, const Block<A>* blocks, const Map<const T>& map, const T* zeros,
-                            const A* vector, A* samples, A* dots, int64_t channels) {
+    static CAFFDET_ONCE void sample_dots(int64_t points, const Block<A>* blocks, const Map<const T>& map,
+                                         const T* zeros, const A* vector, A* samples, A* dots, int64_t channels) {
         each_point(points, blocks, [&](const Block<A>& block, int lane, int64_t k) {
             const Corners<T, A> corner(map, block, lane, k, zeros);
             A* to = samples + k * channels;
@@ -282,8 +283,8 @@ struct Row<T, 0> {
     }
 
     template <class Out>
-    static void mix(int64_t points, const A* samples, const A* factor, A poison, Out* out, int64_t channels,
-                    A* total) {
+    static CAFFDET_ONCE void mix(int64_t points, const A* samples, const A* factor, A poison, Out* out,
+                                 int64_t channels, A* total) {
         for (int64_t d = 0; d < channels; ++d) total[d] = poison;
         for (int64_t k = 0; k < points; ++k) {
 #pragma omp simd
@@ -292,15 +293,16 @@ struct Row<T, 0> {
         for (int64_t d = 0; d < channels; ++d) narrow(total[d], out[d]);
     }
 
-    static void scatter(int64_t points, const Block<A>* blocks, const Map<A>& gradient, const A* vector,
-                        int64_t channels) {
+    static CAFFDET_ONCE void scatter(int64_t points, const Block<A>* blocks, const Map<A>& gradient, const A* vector,
+                                     int64_t channels) {
         each_point(points, blocks, [&](const Block<A>& block, int lane, int64_t k) {
             add_row(block, lane, k, gradient, vector, channels);
         });
     }
 
-    static void scatter_two(int64_t points, const Block<A>* blocks, const Map<A>& gradient, const A* vector,
-                            const A* factor, const A* second, const A* second_factor, int64_t channels, A* row) {
+    static CAFFDET_ONCE void scatter_two(int64_t points, const Block<A>* blocks, const Map<A>& gradient,
+                                         const A* vector, const A* factor, const A* second, const A* second_factor,
+                                         int64_t channels, A* row) {
         each_point(points, blocks, [&](const Block<A>& block, int lane, int64_t k) {
             const A share = factor[k], second_share = second_factor[k];
 #pragma omp simd

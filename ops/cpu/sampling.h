@@ -103,7 +103,7 @@ constexpr int64_t blocks(int64_t points) {
 
 // Fills the blocks but for `weight`. `locations` (points padded, 2) are those of the range.
 template <class A>
-CAFFDET_INLINE void place(const Geometry<A>& geometry, const LevelRange& range, const A* locations, Block<A>* block) {
+CAFFDET_ONCE void place(const Geometry<A>& geometry, const LevelRange& range, const A* locations, Block<A>* block) {
     using V = Vector<A>;
     using I = Integers<A>;
     for (int64_t k = 0; k < range.points; k += lanes<A>, ++block) {
@@ -132,7 +132,7 @@ CAFFDET_INLINE void place(const Geometry<A>& geometry, const LevelRange& range, 
 
 // weight[i + 2 j] = X_i Y_j factor
 template <class A>
-CAFFDET_INLINE void weigh(const LevelRange& range, const A* factor, Block<A>* block) {
+CAFFDET_ONCE void weigh(const LevelRange& range, const A* factor, Block<A>* block) {
     using V = Vector<A>;
     for (int64_t k = 0; k < range.points; k += lanes<A>, ++block) {
         const V fx = load<V>(block->fx), fy = load<V>(block->fy), scaled = load<V>(factor + k);
@@ -146,7 +146,7 @@ CAFFDET_INLINE void weigh(const LevelRange& range, const A* factor, Block<A>* bl
 
 // The sum of the poisons of all points, and of what makes the numbers in `factor` not finite.
 template <class A>
-CAFFDET_INLINE A poison_of(const LevelRange& range, const A* factor, const Block<A>* block) {
+CAFFDET_ONCE A poison_of(const LevelRange& range, const A* factor, const Block<A>* block) {
     Vector<A> total{};
     for (int64_t k = 0; k < range.points; k += lanes<A>, ++block) {
         const Vector<A> number = load<Vector<A>>(factor + k);

@@ -35,7 +35,7 @@ CAFFDET_INLINE Vector<double> exponential(Vector<double> x) {
 
 // Replaces logits (padded to whole vectors) by their softmax. Lanes that are no points become 0.
 template <class A>
-CAFFDET_INLINE void softmax(A* logits, int64_t points) {
+CAFFDET_ONCE void softmax(A* logits, int64_t points) {
     using V = Vector<A>;
     for (int64_t k = points; k < padded<A>(points); ++k) logits[k] = logits[0];
     V top = load<V>(logits);

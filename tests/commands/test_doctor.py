@@ -79,7 +79,7 @@ def test_what_the_command_line_needs_is_enough_for_a_report(tmp_path):
 
 @pytest.mark.e2e
 def test_data_folder_is_looked_into(tmp_path):
-    report = examined(CAFFDET_DATA=str(tmp_path), CAFFDET_CACHE=str(tmp_path / "cache"))
+    report = examined(CAFFDET_DATA=str(tmp_path), CAFFDET_CACHE=str(tmp_path / "cache"), CAFFDET_OPS="reference")
     assert report["folders"]["$CAFFDET_DATA"]["value"] == str(tmp_path)
     assert report["folders"]["cache"]["value"] == str(tmp_path / "cache")
 

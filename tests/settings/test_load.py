@@ -295,7 +295,7 @@ def test_missing_file_gets_the_nearest_file(tmp_path):
 
 
 def test_raw_data_set_gets_the_command_that_converts_it(tmp_path):
-    (tmp_path / "infrared").mkdir()
+    (tmp_path / "infrared" / "train").mkdir(parents=True)
     text = message(dataset=str(tmp_path))
     assert text.endswith(f"it looks like raw LLVIP, convert it first: caffdet convert llvip {tmp_path} -o DIR")
 

@@ -34,6 +34,7 @@ class CaffLite(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, present: Tensor) -> Tensor:
         """Two maps (B, C, H, W) and (B, 2) bool, which of the spectra are there -> (B, C, H, W)."""
+        first, second = first.contiguous(), second.contiguous()  # the attention multiplies whole maps of a channel
         code = row_column_code(first)
         source, attended = second, first
         for stage in self.stages:

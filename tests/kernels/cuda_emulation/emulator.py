@@ -8,17 +8,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
+from caffdet_cli.kernels.cuda import THREADS, Argument, Variant
+from caffdet_cli.kernels.driver import _as_c
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parents[2] / "ops" / "cuda"
-THREADS = 128
-LEVEL_CAPACITY = 16
-FIXED_POINT_BYTES = 56
 KERNELS = {
     ("msda", 0): ("msda_forward",),
     ("msda", 1): ("msda_backward",),
@@ -34,9 +30,6 @@ KERNELS = {
         "fixed_point_to_real",
     ),
 }
-TYPES = {torch.float32: "float", torch.float64: "double", torch.float16: "float16", torch.bfloat16: "bfloat16"}
-
-Argument = Tensor | None | ctypes._SimpleCData | ctypes.Array  # type: ignore[type-arg]
 
 
 def compiler() -> str | None:
@@ -45,40 +38,6 @@ def compiler() -> str | None:
         (found for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if (found := shutil.which(name or ""))),
         None,
     )
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to compile a source; the names are those of `numbers.h`."""
-
-    value: torch.dtype
-    channels: int
-    weight: torch.dtype | None = None  # as value
-    separate_key: bool = False
-    vector_bytes: int = 16
-
-    @property
-    def real(self) -> torch.dtype:
-        return torch.float64 if self.value == torch.float64 else torch.float32
-
-    def pairs(self) -> int:
-        """(query, head) pairs of one block: the launch rule at the top of msda.cu."""
-        vector = min(self.vector_bytes // self.value.itemsize, self.channels & -self.channels)
-        lanes = 1
-        while lanes < min(32, self.channels // vector):
-            lanes *= 2
-        return THREADS // lanes
-
-    def flags(self) -> list[str]:
-        settings = {
-            "VALUE": TYPES[self.value],
-            "WEIGHT": TYPES[self.weight or self.value],
-            "CHANNELS": self.channels,
-            "SEPARATE_KEY": int(self.separate_key),
-            "VECTOR_BYTES": self.vector_bytes,
-            "LEVEL_CAPACITY": LEVEL_CAPACITY,
-        }
-        return [f"-D{name}={value}" for name, value in settings.items()]
 
 
 class Emulator:
@@ -93,18 +52,31 @@ class Emulator:
         if key not in self.libraries:
             target = self.folder / f"{len(self.libraries)}.so"
             kernels = " ".join(f"KERNEL({name})" for name in KERNELS[source, min(backward, 1)])
-            names = [f'-DSOURCE="{source}.cu"', f"-DKERNELS={kernels}", f"-DPASS={backward}", *variant.flags()]
+            names = [
+                f'-DSOURCE="{source}.cu"',
+                f"-DKERNELS={kernels}",
+                *(f"-D{macro}" for macro in variant.macros(backward)),
+            ]
             self.libraries[key] = build(target, names)
         return self.libraries[key]
 
     def launch(
         self, library: ctypes.CDLL, name: str, blocks: int, arguments: Sequence[Argument], seed: int = 0
     ) -> None:
-        """Raises RuntimeError where lanes of a warp part before a shuffle."""
-        held = [as_c(argument) for argument in arguments]
+        """Raises RuntimeError where lanes of a warp part before a shuffle, or the arguments are not the kernel's."""
+        held = [_as_c(argument) for argument in arguments]
         pointers = (ctypes.c_void_p * len(held))(*[ctypes.addressof(argument) for argument in held])
-        if library.launch(name.encode(), ctypes.c_uint(blocks), ctypes.c_uint(THREADS), pointers, ctypes.c_uint(seed)):
+        sizes = (ctypes.c_int * len(held))(*[signed_size(argument) for argument in held])
+        grid, block = ctypes.c_uint(blocks), ctypes.c_uint(THREADS)
+        count = ctypes.c_int(len(held))
+        if library.launch(name.encode(), grid, block, pointers, sizes, count, ctypes.c_uint(seed)):
             raise RuntimeError(f"{name} failed")
+
+
+def signed_size(argument: "ctypes._SimpleCData | ctypes.Array") -> int:  # type: ignore[type-arg]
+    """In bytes; negative for a floating-point number."""
+    size = ctypes.sizeof(argument)
+    return -size if isinstance(argument, ctypes.c_float | ctypes.c_double) else size
 
 
 def build(target: Path, names: list[str]) -> ctypes.CDLL:
@@ -115,47 +87,3 @@ def build(target: Path, names: list[str]) -> ctypes.CDLL:
     if done.returncode != 0 or done.stderr:
         raise RuntimeError(done.stderr)
     return ctypes.CDLL(str(target))
-
-
-def as_c(argument: Argument) -> "ctypes._SimpleCData | ctypes.Array":  # type: ignore[type-arg]
-    if isinstance(argument, Tensor):
-        return ctypes.c_uint64(argument.data_ptr())
-    return ctypes.c_uint64(0) if argument is None else argument
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The levels that are sampled, and how many points each gets."""
-
-    sizes: tuple[tuple[int, int], ...]  # height and width
-    counts: tuple[int, ...]  # points
-
-    @property
-    def tokens(self) -> int:
-        return sum(height * width for height, width in self.sizes)
-
-    @property
-    def points(self) -> int:
-        return sum(self.counts)
-
-    def table(self) -> "ctypes.Array[ctypes.c_int]":
-        """`Levels`: height, width, first token and end of the points of each level."""
-        numbers: list[int] = []
-        start = end = 0
-        for (height, width), count in zip(self.sizes, self.counts, strict=True):
-            end += count
-            numbers += [height, width, start, end]
-            start += height * width
-        return (ctypes.c_int * (4 * LEVEL_CAPACITY))(*numbers)
-
-
-def ints(*numbers: int) -> list[ctypes.c_int]:
-    return [ctypes.c_int(number) for number in numbers]
-
-
-def longs(*numbers: int) -> list[ctypes.c_longlong]:
-    return [ctypes.c_longlong(number) for number in numbers]
-
-
-def number(value: float, kind: torch.dtype) -> "ctypes.c_double | ctypes.c_float":
-    return ctypes.c_double(value) if kind == torch.float64 else ctypes.c_float(value)

@@ -23,14 +23,25 @@ struct Call<kernel> {
     static void run(void* arguments) {
         call(kernel, static_cast<void**>(arguments), std::index_sequence_for<Arguments...>());
     }
+
+    // Of each argument in bytes, negative for a floating-point number.
+    static bool fits(const int* sizes, int count) {
+        const int wanted[] = {(std::is_floating_point_v<Arguments> ? -1 : 1) * static_cast<int>(sizeof(Arguments))...};
+        bool same = count == static_cast<int>(sizeof...(Arguments));
+        for (int i = 0; same && i < count; ++i) {
+            same = sizes[i] == wanted[i];
+        }
+        return same;
+    }
 };
 
 struct Kernel {
     const char* name;
     void (*run)(void*);
+    bool (*fits)(const int*, int);
 };
 
-#define KERNEL(name) {#name, Call<name>::run},
+#define KERNEL(name) {#name, Call<name>::run, Call<name>::fits},
 const Kernel kernels[] = {KERNELS};
 
 }  // namespace
@@ -41,7 +52,8 @@ unsigned common_divisor(unsigned first, unsigned second) {
 
 // Runs `blocks` blocks of `threads` threads, one after the other; `seed` decides the order, 0 is ascending.
 // Returns 0, or 1 with the reason on stderr.
-extern "C" int launch(const char* name, unsigned blocks, unsigned threads, void** arguments, unsigned seed) {
+extern "C" int launch(const char* name, unsigned blocks, unsigned threads, void** arguments, const int* sizes,
+                      int count, unsigned seed) {
     try {
         for (const Kernel& kernel : kernels) {
             if (strcmp(kernel.name, name) != 0) {
@@ -49,6 +61,9 @@ extern "C" int launch(const char* name, unsigned blocks, unsigned threads, void*
             }
             if (threads % emulation::LANES != 0) {
                 throw "a block must consist of whole warps";
+            }
+            if (!kernel.fits(sizes, count)) {
+                throw "the arguments are not those of the kernel";
             }
             unsigned step = 1 + seed * 7 % blocks;  // every block once: a step without a common divisor
             while (common_divisor(step, blocks) != 1) {

@@ -3,9 +3,26 @@
 Shapes: N pictures, S tokens, Q queries, M heads, D channels, L levels, K points of all levels together.
 """
 
+from dataclasses import dataclass
+
 import torch
-from cuda_emulation.emulator import Grid
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The levels that are sampled, and how many points each gets."""
+
+    sizes: tuple[tuple[int, int], ...]  # height and width
+    counts: tuple[int, ...]  # points
+
+    @property
+    def tokens(self) -> int:
+        return sum(height * width for height, width in self.sizes)
+
+    @property
+    def points(self) -> int:
+        return sum(self.counts)
 
 
 def samples(maps: Tensor, grid: Grid, locations: Tensor) -> Tensor:
