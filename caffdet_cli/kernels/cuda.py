@@ -6,7 +6,7 @@ that the tests bring for machines without a GPU.
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple, Protocol
 
@@ -20,7 +20,7 @@ THREADS = 128
 _FIXED_POINT_WORDS = 7  # of 8 bytes: struct FixedPoint of accumulate.h
 _SPREAD = 1024  # blocks of kernels that take any grid
 _TYPES = {torch.float32: "float", torch.float64: "double", torch.float16: "float16", torch.bfloat16: "bfloat16"}
-_VECTOR_BYTES = 16
+_ALIGNED = 16  # bytes: where fresh tensors lie
 
 Number = ctypes.c_int | ctypes.c_longlong | ctypes.c_double | ctypes.c_float
 Argument = Tensor | Number | ctypes.Array[ctypes.c_int] | None
@@ -35,11 +35,12 @@ class Variant:
     channels: int
     separate_key: bool = False
     levels: int = 16  # that fit into the kernel's argument
+    vector_bytes: int = 16  # widest load
 
     @property
     def vector(self) -> int:
         """Channels that one load brings: a power of two that divides them."""
-        return min(_VECTOR_BYTES // self.value.itemsize, self.channels & -self.channels)
+        return min(self.vector_bytes // self.value.itemsize, self.channels & -self.channels)
 
     @cached_property
     def pairs(self) -> int:
@@ -49,6 +50,10 @@ class Variant:
             lanes *= 2
         return THREADS // lanes
 
+    def for_backward(self) -> "Variant":
+        """Half types with half vectors: as many channels a lane as in float32, whose sums the gradients are."""
+        return replace(self, vector_bytes=min(self.vector_bytes, 4 * self.value.itemsize))
+
     def macros(self, backward: int) -> list[str]:
         """`NAME=value` for the compiler."""
         return [
@@ -57,6 +62,7 @@ class Variant:
             f"CHANNELS={self.channels}",
             f"SEPARATE_KEY={int(self.separate_key)}",
             f"LEVEL_CAPACITY={self.levels}",
+            f"VECTOR_BYTES={self.vector_bytes}",
             f"PASS={backward}",
         ]
 
@@ -142,7 +148,7 @@ class CudaOperators:
     def msda_backward(
         self, grad: Tensor, value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor, points: Points
     ) -> tuple[Tensor, Tensor, Tensor]:
-        variant, wide, grad = _variant(value, weights, sizes), accumulator(value), _dense(grad)
+        variant, wide, grad = _variant(value, weights, sizes).for_backward(), accumulator(value), _dense(grad)
         readable, weights_ = _readable(value, variant), _dense(weights)
         sums = _Sums(self, variant, grad, value)
         sums.scale_msda([(grad, "value"), (weights_, "weight")], locations.shape[1] * locations.shape[3], shares=0)
@@ -162,7 +168,7 @@ class CudaOperators:
         logits: Tensor,
         points: Points,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        variant, wide, grad = _variant(value, logits, sizes), accumulator(value), _dense(grad)
+        variant, wide, grad = _variant(value, logits, sizes).for_backward(), accumulator(value), _dense(grad)
         readable, references, offsets = _readable(value, variant), _dense(references), _dense(offsets)
         sums = _Sums(self, variant, grad, value)
         sums.scale_msda([(grad, "value")], offsets.shape[1], shares=1)
@@ -190,7 +196,7 @@ class CudaOperators:
         scale: float,
         points: Points,
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-        variant = _variant(value, value, sizes, separate_key=key is not None)
+        variant = _variant(value, value, sizes, separate_key=key is not None).for_backward()
         wide, grad, query_ = accumulator(value), _dense(grad), _dense(query)
         readable, other = _readable(value, variant), None if key is None else _readable(key, variant)
         sums = _Sums(self, variant, grad, value, key)
@@ -305,9 +311,7 @@ def _readable(value: Tensor, variant: Variant) -> Tensor:
 
 def _dense(each: Tensor) -> Tensor:
     """Contiguous, and where a fresh tensor would lie: views may begin anywhere."""
-    return (
-        each.contiguous() if each.data_ptr() % _VECTOR_BYTES == 0 else each.clone(memory_format=torch.contiguous_format)
-    )
+    return each.contiguous() if each.data_ptr() % _ALIGNED == 0 else each.clone(memory_format=torch.contiguous_format)
 
 
 def _output(places: Tensor, value: Tensor) -> Tensor:

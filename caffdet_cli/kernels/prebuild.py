@@ -1,5 +1,6 @@
 """Building ahead of the first use: for containers, clusters and machines without a network."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -58,8 +59,9 @@ def clear() -> tuple[int, Path]:
         for path in sorted(folder.glob(pattern)):
             try:
                 if path.is_dir():
-                    continue
-                path.unlink()
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
             except OSError as error:
                 raise OutputError(f"cannot remove {path}: {error.strerror or error}") from error
             removed += 1
@@ -93,6 +95,6 @@ def _jobs() -> list[tuple[str, Variant, int]]:
             plain = Variant(value, value, channels)
             weighted = Variant(value, torch.float32, channels)
             for variant in dict.fromkeys((plain, weighted)):
-                jobs += [("msda_fused", variant, backward) for backward in (0, 1)]
-            jobs += [("kda", plain, backward) for backward in (0, 1)]
+                jobs += [("msda_fused", variant, 0), ("msda_fused", variant.for_backward(), 1)]
+            jobs += [("kda", plain, 0), ("kda", plain.for_backward(), 1)]
     return jobs
