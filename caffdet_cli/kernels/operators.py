@@ -2,7 +2,7 @@
 
 Each call is checked, then goes to `torch.ops.caffdet.*`, which is opaque to torch.compile and torch.export and runs the
 native implementation of the device (`choice`). In plain PyTorch mode, outside of a compiled program, it goes straight
-to `reference`, which autograd looks into: second derivatives exist there and nowhere else.
+to `reference`, which autograd looks into: second derivatives exist there, as far as torch has them, and nowhere else.
 """
 
 from collections.abc import Callable, Sequence
