@@ -86,6 +86,7 @@ def test_a_second_backward_is_refused_natively_and_right_in_plain_pytorch(native
         try:
             (second,) = torch.autograd.grad(first.sum(), value)
         except RuntimeError as error:
-            assert "derivative for aten::grid_sampler_2d_backward is not implemented" in str(error)
+            if "derivative for aten::grid_sampler_2d_backward is not implemented" not in str(error):
+                raise
             pytest.skip("this torch has no second derivative of grid_sample")
     assert second.abs().sum() > 0
