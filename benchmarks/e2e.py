@@ -33,7 +33,7 @@ from caffdet_cli.models.dino import Dino
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.settings.model import Model
 from caffdet_cli.values import Batch, Pictures, Targets
-from ops import machine  # beside this file
+from ops import BOTH, machine  # beside this file
 
 MODELS = ("caff-lite-dino-r50", "lite-dino-r50")
 _OBJECTS = 8
@@ -53,18 +53,18 @@ def batch_of(spectra: int, height: int, width: int) -> Batch:
     return Batch(tuple(pictures() for _ in range(spectra)), 0, [0], ["noise"])
 
 
-def inference(network: Dino, batch: Batch, implementation: str, precision: str) -> Callable[[], Tensor]:
+def inference(network: Dino, batch: Batch, implementation: choice.Mode, precision: str) -> Callable[[], Tensor]:
     """One forward pass and its post-processing."""
 
     def call() -> Tensor:
         autocast = torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
-        with choice.implementation(implementation), torch.inference_mode(), autocast:  # type: ignore[arg-type]
+        with choice.implementation(implementation), torch.inference_mode(), autocast:
             return network.postprocess(network(batch), batch)[0].scores
 
     return call
 
 
-def training(network: Dino, model: Model, batch: Batch, implementation: str) -> Callable[[], Tensor]:
+def training(network: Dino, model: Model, batch: Batch, implementation: choice.Mode) -> Callable[[], Tensor]:
     """Forward, losses and backward, with frozen backbones as published for CAFF."""
     for backbone in backbones(network):
         backbone.requires_grad_(False)
@@ -74,7 +74,7 @@ def training(network: Dino, model: Model, batch: Batch, implementation: str) -> 
     targets = [Targets(boxes, torch.zeros(_OBJECTS, dtype=torch.long))]
 
     def call() -> Tensor:
-        with choice.implementation(implementation):  # type: ignore[arg-type]
+        with choice.implementation(implementation):
             torch.manual_seed(0)
             losses = objective(batch, targets)
             losses.total.backward()
@@ -134,7 +134,7 @@ def main() -> None:
             batch = batch_of(len(model.spectra), height, width)
             for precision in ["fp32"] if options.train else options.precision:
                 if options.train:
-                    calls = [training(network, model, batch, each) for each in ("reference", "native")]
+                    calls = [training(network, model, batch, each) for each in BOTH]
                 else:
                     prepared = prepare(copy.deepcopy(network), precision)
                     plain = network.eval()

@@ -18,11 +18,11 @@ import json
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +47,7 @@ BARS = {  # ratio that the specification of the operators asks for on a CPU with
 }
 SHAPES = [f"{size}/{queries}" for size in LEVELS for queries in QUERIES]
 _WARM = 2
+BOTH: tuple[choice.Mode, choice.Mode] = ("reference", "native")
 
 
 class Case(NamedTuple):
@@ -92,7 +93,9 @@ def case(shape: str, dtype: torch.dtype, device: str, batch: int = 1) -> Case:
     return Case(query, value, sizes, locations.to(device), weights, grad)
 
 
-def run(operator: str, made: Case, implementation: str, *, backward: bool, both: bool = False) -> Callable[[], None]:
+def run(
+    operator: str, made: Case, implementation: choice.Mode, *, backward: bool, both: bool = False
+) -> Callable[[], object]:
     """One call; a backward pass alone, or `both`: forward and backward."""
     inputs = (
         [made.query, made.value, made.locations] if operator == "kda" else [made.value, made.locations, made.weights]
@@ -110,7 +113,7 @@ def run(operator: str, made: Case, implementation: str, *, backward: bool, both:
     if not backward:
 
         def forward() -> None:
-            with choice.implementation(implementation), torch.no_grad():  # type: ignore[arg-type]
+            with choice.implementation(implementation), torch.no_grad():
                 call(inputs)
 
         return forward
@@ -118,57 +121,57 @@ def run(operator: str, made: Case, implementation: str, *, backward: bool, both:
     if both:
 
         def forth_and_back() -> None:
-            with choice.implementation(implementation):  # type: ignore[arg-type]
+            with choice.implementation(implementation):
                 torch.autograd.grad(call(leaves), leaves, made.grad)
 
         return forth_and_back
-    with choice.implementation(implementation):  # type: ignore[arg-type]
+    with choice.implementation(implementation):
         output = call(leaves)
 
     def back() -> None:
-        with choice.implementation(implementation):  # type: ignore[arg-type]
+        with choice.implementation(implementation):
             torch.autograd.grad(output, leaves, made.grad, retain_graph=True)
 
     return back
 
 
-def peers(names: list[str]) -> Iterator[tuple[str, str, Callable[[Case], Tensor]]]:
-    """Name, version and msda forward of each peer that can be imported."""
+Peer = Callable[[Case], Tensor]
+
+
+def peers(names: list[str]) -> Iterator[tuple[str, Peer]]:
+    """Name with version, and msda forward, of each peer that can be imported."""
     for name in names:
         try:
             found = importlib.import_module(name)
-            version = str(getattr(found, "__version__", "?"))
-            if name == "transformers":
-                module = importlib.import_module("transformers.models.deformable_detr.modeling_deformable_detr")
-                attention = module.MultiScaleDeformableAttention()
-                yield name, version, lambda made, attend=attention: _transformers(attend, made)  # type: ignore[misc]
-            elif name == "deformops":
-                function = importlib.import_module("deformops.functional").msda
-                yield (
-                    name,
-                    version,
-                    lambda made, f=function: f(  # type: ignore[misc]
-                        made.value, torch.tensor(made.sizes), made.locations, made.weights
-                    ),
-                )
-            elif name == "mmcv":
-                function = importlib.import_module("mmcv.ops.multi_scale_deform_attn")
-                yield (
-                    name,
-                    version,
-                    lambda made, f=function: f.multi_scale_deformable_attn_pytorch(  # type: ignore[misc]
-                        made.value, torch.tensor(made.sizes), made.locations, made.weights
-                    ),
-                )
+            yield f"{name} {getattr(found, '__version__', '?')}", _PEERS[name]()
         except (ImportError, AttributeError) as error:  # noqa: PERF203  # three names
             print(f"{name}: left out ({error})")
 
 
-def _transformers(attention: Any, made: Case) -> Tensor:
-    shapes = torch.tensor(made.sizes, device=made.value.device)
-    starts = torch.cat([shapes.new_zeros(1), shapes.prod(1).cumsum(0)[:-1]])
-    found: Tensor = attention(made.value, shapes, made.sizes, starts, made.locations, made.weights, 64)
-    return found
+def _deformops() -> Peer:
+    function = importlib.import_module("deformops.functional").msda
+    return lambda made: function(made.value, torch.tensor(made.sizes), made.locations, made.weights)
+
+
+def _mmcv() -> Peer:
+    function = importlib.import_module("mmcv.ops.multi_scale_deform_attn").multi_scale_deformable_attn_pytorch
+    return lambda made: function(made.value, torch.tensor(made.sizes), made.locations, made.weights)
+
+
+def _transformers() -> Peer:
+    module = importlib.import_module("transformers.models.deformable_detr.modeling_deformable_detr")
+    attention = module.MultiScaleDeformableAttention()
+
+    def call(made: Case) -> Tensor:
+        shapes = torch.tensor(made.sizes, device=made.value.device)
+        starts = torch.cat([shapes.new_zeros(1), shapes.prod(1).cumsum(0)[:-1]])
+        found: Tensor = attention(made.value, shapes, made.sizes, starts, made.locations, made.weights, 64)
+        return found
+
+    return call
+
+
+_PEERS: dict[str, Callable[[], Peer]] = {"transformers": _transformers, "deformops": _deformops, "mmcv": _mmcv}
 
 
 def seconds(call: Callable[[], object], device: str, clock: Callable[[], float]) -> float:
@@ -220,21 +223,6 @@ def paired(
     }
 
 
-def scratch_share(operator: str, made: Case, *, backward: bool) -> float:
-    """Memory above inputs and outputs of a native call, as a share of the value tensor; in a process of its own."""
-    return _peak_rise(run(operator, made, "native", backward=backward)) / (
-        made.value.numel() * made.value.element_size()
-    )
-
-
-def _peak_rise(call: Callable[[], None]) -> float:
-    """Bytes by which the peak memory of this process rises during a call, without the results it returns."""
-    call()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    call()
-    return 1024.0 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-
-
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     try:
@@ -275,7 +263,11 @@ def main() -> None:
         help="time CUDA graphs, without the work of Python; backward then with its forward",
     )
     parser.add_argument(
-        "--vs", nargs="*", default=[], metavar="PEER", help="transformers, deformops, mmcv (msda forward)"
+        "--vs",
+        nargs="*",
+        default=[],
+        choices=["transformers", "deformops", "mmcv"],
+        help="transformers, deformops, mmcv (msda forward)",
     )
     options = parser.parse_args()
     found = choice.look(torch.device(options.device))
@@ -292,12 +284,11 @@ def main() -> None:
             made = case(shape, dtype, options.device, options.batch)
             for operator in options.operator:
                 for direction in options.direction:
-                    calls = [
-                        run(operator, made, each, backward=direction == "backward", both=options.graph)
-                        for each in ("reference", "native")
-                    ]
+                    plain, native = (
+                        run(operator, made, each, backward=direction == "backward", both=options.graph) for each in BOTH
+                    )
                     if options.graph:
-                        calls = [replayed(each) for each in calls]
+                        plain, native = replayed(plain), replayed(native)
                     row = {
                         "operator": operator,
                         "direction": "forward+backward" if options.graph and direction == "backward" else direction,
@@ -306,11 +297,11 @@ def main() -> None:
                         "dtype": options.dtype,
                         "threads": threads,
                         "graph": options.graph,
-                        **paired(*calls, options.pairs, options.device, threads),
+                        **paired(plain, native, options.pairs, options.device, threads),
                     }
                     rows.append(row)
                     print(_line(row), flush=True)
-            for name, version, peer in peers(options.vs):
+            for name, peer in peers(options.vs):
                 native = run("msda", made, "native", backward=False)
                 row = {
                     "operator": "msda",
@@ -319,8 +310,8 @@ def main() -> None:
                     "backend": options.device,
                     "dtype": options.dtype,
                     "threads": threads,
-                    "against": f"{name} {version}",
-                    **paired(lambda made=made, peer=peer: peer(made), native, options.pairs, options.device, threads),  # type: ignore[misc]
+                    "against": name,
+                    **paired(partial(peer, made), native, options.pairs, options.device, threads),
                 }
                 rows.append(row)
                 print(_line(row), flush=True)

@@ -7,8 +7,9 @@ from caffdet_cli.errors import ConfigError
 
 
 def checkpoints() -> list[str]:
-    """What was trained from this folder."""
-    return sorted(str(path) for path in Path("runs").glob("*/checkpoints/best"))
+    """What was trained from this folder, the newest last."""
+    found = sorted(Path("runs").glob("*/checkpoints/best"), key=lambda path: path.stat().st_mtime)
+    return [str(path) for path in found]
 
 
 def datasets() -> list[str]:
@@ -27,9 +28,9 @@ def too_little(given: Mapping[str, object], examples: Mapping[str, str], *, dete
     """The error of a command that cannot start.
 
     Args:
-        given: the options it needs, with what they were given.
+        given: the options it needs, with what they were given; with --dataset among them data sets are listed.
         examples: what each would do -> the command.
-        detectors: list the trained ones; else, or where --dataset is among `given`, the data sets.
+        detectors: list those that were trained here.
     """
     missing = [word for word, value in given.items() if value is None]
     exists = {}

@@ -1,12 +1,15 @@
 """`caffdet ops`: build, try, look at and clear the native operators."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from caffdet_cli.commands import options
 from caffdet_cli.commands.console import echo, print_json, progress, table
 from caffdet_cli.errors import Findings
+
+if TYPE_CHECKING:
+    from caffdet_cli.kernels.trial import Trial
 
 app = typer.Typer(help="The native operators (deformable attention): build, test, info, clear.")
 
@@ -50,22 +53,20 @@ def try_command(device: options.Device = "auto", json: options.Json = False, deb
     place = choose_device(device)
     done = list(trials(place))
     if json:
-        rows = [
-            {"name": one.name, "error": None if one.error != one.error else one.error, "passed": one.passed}
-            for one in done
-        ]
+        rows = [one._asdict() for one in done]
         print_json({"schema": 1, "device": str(place), "implementation": implementation_of(place), "trials": rows})
     else:
         echo(f"{place}: {implementation_of(place)}")
-        rows_ = [
-            (one.name, "" if one.error != one.error else f"{one.error:.1e}", "ok" if one.passed else "FAILED")
-            for one in done
-        ]
-        table("", ["trial", "largest error", "result"], rows_)
+        table("", ["trial", "largest error", "result"], map(_row, done))
     if failed := [one.name for one in done if not one.passed]:
         raise Findings(
             f"{len(failed)} of {len(done)} trials failed on {place}: {', '.join(failed[:3])}; please report it"
         )
+
+
+def _row(trial: "Trial") -> tuple[str, str, str]:
+    error = "" if trial.error is None else f"{trial.error:.1e}"
+    return trial.name, error, "ok" if trial.passed else "FAILED"
 
 
 @app.command("info")

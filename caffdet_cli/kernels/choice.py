@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from caffdet_cli.errors import ConfigError, RunError
-from caffdet_cli.kernels.compiler import NotAvailable as NotAvailable  # what `look` takes from every device's loader
+from caffdet_cli.kernels.compiler import NotAvailable
 
 Mode = Literal["auto", "native", "reference"]
 Sizes = Sequence[tuple[int, int]]

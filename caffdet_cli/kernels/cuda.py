@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from caffdet_cli.kernels.choice import NotAvailable, Points, Sizes
+from caffdet_cli.kernels.choice import Points, Sizes
+from caffdet_cli.kernels.compiler import NotAvailable
 from caffdet_cli.kernels.reference import accumulator
 
 THREADS = 128

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from caffdet_cli.kernels import nvrtc
-from caffdet_cli.kernels.choice import NotAvailable
+from caffdet_cli.kernels.compiler import NotAvailable
 from caffdet_cli.kernels.cuda import THREADS, Argument, Kernel, Number
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caffdet_cli.kernels import build
-from caffdet_cli.kernels.choice import NotAvailable
+from caffdet_cli.kernels.compiler import NotAvailable
 from caffdet_cli.paths import shipped
 
 _FLAGS = ("--std=c++17",)

@@ -9,7 +9,7 @@ import torch
 
 from caffdet_cli.errors import ConfigError, OutputError, RunError
 from caffdet_cli.kernels import build, choice, nvrtc
-from caffdet_cli.kernels.choice import NotAvailable
+from caffdet_cli.kernels.compiler import NotAvailable
 from caffdet_cli.kernels.cuda import Variant
 from caffdet_cli.progress import Progress
 
