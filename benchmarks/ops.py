@@ -5,7 +5,7 @@
 
 Two programs run in turn (A, B, A, B, ...) in one process on the same numbers; the ratio is the median over the pairs,
 so that a busy machine slows both. On the CPU processor time is taken with one thread, wall time with several. Peers are
-found by import and left out where they are not installed.
+found by import and left out where they are not installed. Memory is the peak of one call above what it returns.
 
 Shapes: `800` are the levels of a picture of 800x1333, `512` of 512x640; `all`: every token looks (the encoder's full
 layers), `high`: the tokens of all levels but the finest, `dec`: 1100 queries anywhere (the decoder). 8 heads of 32
@@ -13,6 +13,7 @@ channels, 4 points. Points lie where freshly initialised attention looks, with 2
 """
 
 import argparse
+import ctypes
 import importlib
 import json
 import math
@@ -95,8 +96,8 @@ def case(shape: str, dtype: torch.dtype, device: str, batch: int = 1) -> Case:
 
 def run(
     operator: str, made: Case, implementation: choice.Mode, *, backward: bool, both: bool = False
-) -> Callable[[], object]:
-    """One call; a backward pass alone, or `both`: forward and backward."""
+) -> Callable[[], list[Tensor]]:
+    """One call, which returns its results; a backward pass alone, or `both`: forward and backward."""
     inputs = (
         [made.query, made.value, made.locations] if operator == "kda" else [made.value, made.locations, made.weights]
     )
@@ -112,25 +113,25 @@ def run(
 
     if not backward:
 
-        def forward() -> None:
+        def forward() -> list[Tensor]:
             with choice.implementation(implementation), torch.no_grad():
-                call(inputs)
+                return [call(inputs)]
 
         return forward
     leaves = [each.clone().requires_grad_() for each in inputs]
     if both:
 
-        def forth_and_back() -> None:
+        def forth_and_back() -> list[Tensor]:
             with choice.implementation(implementation):
-                torch.autograd.grad(call(leaves), leaves, made.grad)
+                return list(torch.autograd.grad(call(leaves), leaves, made.grad))
 
         return forth_and_back
     with choice.implementation(implementation):
         output = call(leaves)
 
-    def back() -> None:
+    def back() -> list[Tensor]:
         with choice.implementation(implementation):
-            torch.autograd.grad(output, leaves, made.grad, retain_graph=True)
+            return list(torch.autograd.grad(output, leaves, made.grad, retain_graph=True))
 
     return back
 
@@ -223,6 +224,50 @@ def paired(
     }
 
 
+def gathered_bytes(made: Case) -> int:
+    """What a forward pass reads of the value: four corners of every point."""
+    return 4 * made.locations[..., 0].numel() * CHANNELS * made.value.element_size()
+
+
+def cache_bandwidth() -> float:
+    """Bytes per second that one thread reads from the second-level cache: the best of many dot products over 1 MB."""
+    first, second = torch.ones(2, 2**17)
+
+    def burst() -> float:
+        begun = time.perf_counter()
+        for _ in range(10):
+            torch.dot(first, second)
+        return (time.perf_counter() - begun) / 10
+
+    return 2 * first.nbytes / min(burst() for _ in range(100))
+
+
+def memory_above_results(call: Callable[[], list[Tensor]], device: str) -> float | None:
+    """Peak memory of one call in MB, without what it returns; None where it cannot be told."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        results = call()
+        peak = torch.cuda.max_memory_allocated()
+    else:
+        try:
+            ctypes.CDLL(None).malloc_trim(0)  # memory that is kept for later would not be seen
+            Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+            before = _resident("VmRSS")
+            results = call()
+            peak = _resident("VmHWM")
+        except (OSError, AttributeError):
+            return None
+    return max(0.0, (peak - before - sum(each.nbytes for each in results)) / 2**20)
+
+
+def _resident(name: str) -> int:
+    """Bytes, from Linux's account of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     try:
@@ -287,6 +332,7 @@ def main() -> None:
                     plain, native = (
                         run(operator, made, each, backward=direction == "backward", both=options.graph) for each in BOTH
                     )
+                    memory = [memory_above_results(each, options.device) for each in (plain, native)]
                     if options.graph:
                         plain, native = replayed(plain), replayed(native)
                     row = {
@@ -297,8 +343,14 @@ def main() -> None:
                         "dtype": options.dtype,
                         "threads": threads,
                         "graph": options.graph,
+                        "reference_MB": memory[0],
+                        "native_MB": memory[1],
+                        "value_MB": made.value.nbytes / 2**20,
                         **paired(plain, native, options.pairs, options.device, threads),
                     }
+                    if operator == "msda" and direction == "forward" and threads == 1 and options.device == "cpu":
+                        rate = gathered_bytes(made) / row["native_ms"] * 1000
+                        row["share_of_cache_bandwidth"] = rate / cache_bandwidth()
                     rows.append(row)
                     print(_line(row), flush=True)
             for name, peer in peers(options.vs):
@@ -327,7 +379,17 @@ def _line(row: dict[str, Any]) -> str:
     return (
         f"{row['operator']:<5}{row['direction']:<17}{row['shape']:<9}{row['threads']} thread(s)  "
         f"{row['ratio']:6.1f}x ({row['ratio_low']:.1f}-{row['ratio_high']:.1f})  {row['reference_ms']:8.1f} ms -> "
-        f"{row['native_ms']:7.2f} ms{told}{'  against ' + row['against'] if 'against' in row else ''}"
+        f"{row['native_ms']:7.2f} ms{told}{_memory(row)}{'  against ' + row['against'] if 'against' in row else ''}"
+    )
+
+
+def _memory(row: dict[str, Any]) -> str:
+    if row.get("native_MB") is None:
+        return ""
+    return (
+        f"  {row['reference_MB']:.0f} MB -> {row['native_MB']:.1f} MB, "
+        f"{row['native_MB'] / row['value_MB']:.2f} of the value"
+        + (f", {row[share]:.0%} of the cache's bandwidth" if (share := "share_of_cache_bandwidth") in row else "")
     )
 
 

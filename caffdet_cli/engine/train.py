@@ -16,6 +16,7 @@ from accelerate.utils import set_seed
 from caffdet_cli.data.batches import EpochSampler, Loaded, closing_workers, fingerprint, loader, to_device
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.engine.checkpoint import Position, Saved, read_last, restore_generators, save_best, save_last
+from caffdet_cli.engine.denormals import denormals_as_zero
 from caffdet_cli.engine.job import Job, new_job, resumed_job
 from caffdet_cli.engine.optimizer import backbones, make_optimizer, set_learning_rate
 from caffdet_cli.engine.records import Metrics, check_threads, write_start
@@ -26,6 +27,7 @@ from caffdet_cli.errors import ConfigError, Stopped, WeightsError
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
 from caffdet_cli.evaluation.detector import to_categories
 from caffdet_cli.inference.predictor import Predictor, choose_device
+from caffdet_cli.inference.prepare import fold_frozen
 from caffdet_cli.losses.detection import DinoCriterion
 from caffdet_cli.losses.objective import DinoObjective
 from caffdet_cli.models.build import detector as build_detector
@@ -102,9 +104,10 @@ def train(
 
 def run(job: Job, device: str = "auto", watch: Watch | None = None) -> Trained:
     """Run a checked job to its end."""
-    trainer = Trainer(job, device, watch or Watch())
-    with stop_flag() as flag:
-        trainer.run(flag)
+    with denormals_as_zero():
+        trainer = Trainer(job, device, watch or Watch())
+        with stop_flag() as flag:
+            trainer.run(flag)
     best = -1.0 if trainer.best is None else trainer.best
     return Trained(job.folder, job.config.train.epochs, best, trainer.account)
 
@@ -134,6 +137,8 @@ class Trainer:
             job.folder.mkdir(parents=True, exist_ok=True)
         if saved is not None:
             self._restore(saved)
+        if self.settings.freeze_backbone:
+            fold_frozen(self.detector)
         if job.resume and self.accelerator.device.type == "cpu":
             check_threads(job.folder, watch.progress)
         if not job.resume:

@@ -44,7 +44,8 @@ class FoldedConvolution(nn.Module):
 
     def forward(self, features: Tensor, added: Tensor | None = None) -> Tensor:
         """(B, C, H, W), and a map to add before the ReLU."""
-        if not torch.is_grad_enabled() and _has_fused_form(features):
+        differentiated = torch.is_grad_enabled() and features.requires_grad
+        if not differentiated and _has_fused_form(features):
             return self._fused(features, added)
         result = nn.functional.conv2d(
             features, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
@@ -87,7 +88,7 @@ class FoldedBlock(nn.Module):
 
 
 class FoldedResNet(nn.Module):
-    """Takes the place of a `ResNet`; computes in the type of its weights."""
+    """Takes the place of a `ResNet`; computes in the type of its weights, which are copies and are not trained."""
 
     def __init__(self, backbone: ResNet):
         super().__init__()
@@ -115,7 +116,7 @@ def _has_fused_form(features: Tensor) -> bool:
         return False
     if features.dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return features.dtype == torch.float32
+    return features.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 def can_fold(backbone: nn.Module) -> bool:

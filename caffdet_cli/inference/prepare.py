@@ -5,7 +5,8 @@ What is done, each only where it applies:
 - maps lie channels last, so that levels become tokens without being copied;
 - heads look at the last decoder layer only.
 
-A prepared detector cannot be trained or saved. Training validates with the detector as it is.
+A prepared detector cannot be trained or saved. In training, `fold_frozen` lets backbones that are not trained compute
+in their folded form.
 """
 
 import torch
@@ -36,6 +37,23 @@ def prepare(detector: Dino, precision: str = "fp32") -> Dino:
         pyramid.neck.to(memory_format=torch.channels_last)
     detector.heads.last_only = True
     return detector
+
+
+def fold_frozen(detector: Dino) -> None:
+    """Let backbones that nothing of is trained compute in folded form, where they are.
+
+    What they hold, and what is saved of them, stays as it is: call this once their weights are loaded. On the CPU only,
+    where convolutions take in what follows them.
+    """
+    for name, module in detector.pyramid.named_children():
+        for backbone in module if isinstance(module, nn.ModuleList) else [module]:
+            frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
+            if name.startswith("backbone") and frozen and can_fold(backbone) and _on_cpu(backbone):
+                backbone.forward = FoldedResNet(backbone).forward  # type: ignore[arg-type]  # can_fold has looked
+
+
+def _on_cpu(module: nn.Module) -> bool:
+    return all(parameter.device.type == "cpu" for parameter in module.parameters())
 
 
 def _folded(backbone: nn.Module, precision: str) -> nn.Module:

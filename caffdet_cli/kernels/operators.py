@@ -138,7 +138,7 @@ def _flat(sizes: Sequence[tuple[int, int]]) -> list[int]:
     return [side for size in sizes for side in size]
 
 
-def _paired(flat: Sequence[int]) -> list[tuple[int, int]]:
+def paired(flat: Sequence[int]) -> list[tuple[int, int]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
@@ -164,7 +164,7 @@ for _schema in _SCHEMAS:
 
 def _msda(value: Tensor, sizes: list[int], locations: Tensor, weights: Tensor, points: list[int]) -> Tensor:
     found = choice.native(value.device)
-    return (found.msda if found else reference.msda)(value, _paired(sizes), locations, weights, points)
+    return (found.msda if found else reference.msda)(value, paired(sizes), locations, weights, points)
 
 
 def _msda_backward(
@@ -172,7 +172,7 @@ def _msda_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     found = choice.native(value.device)
     call = found.msda_backward if found else reference.msda_backward
-    return call(grad, value, _paired(sizes), locations, weights, points)
+    return call(grad, value, paired(sizes), locations, weights, points)
 
 
 def _msda_fused(
@@ -180,7 +180,7 @@ def _msda_fused(
 ) -> Tensor:
     found = choice.native(value.device)
     call = found.msda_fused if found else reference.msda_fused
-    return call(value, _paired(sizes), references, offsets, logits, points)
+    return call(value, paired(sizes), references, offsets, logits, points)
 
 
 def _msda_fused_backward(
@@ -194,7 +194,7 @@ def _msda_fused_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     found = choice.native(value.device)
     call = found.msda_fused_backward if found else reference.msda_fused_backward
-    return call(grad, value, _paired(sizes), references, offsets, logits, points)
+    return call(grad, value, paired(sizes), references, offsets, logits, points)
 
 
 def _kda(
@@ -207,7 +207,7 @@ def _kda(
     points: list[int],
 ) -> Tensor:
     found = choice.native(value.device)
-    return (found.kda if found else reference.kda)(query, key, value, _paired(sizes), locations, scale, points)
+    return (found.kda if found else reference.kda)(query, key, value, paired(sizes), locations, scale, points)
 
 
 def _kda_backward(
@@ -222,7 +222,7 @@ def _kda_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     found = choice.native(value.device)
     call = found.kda_backward if found else reference.kda_backward
-    of_query, of_key, of_value, of_locations = call(grad, query, key, value, _paired(sizes), locations, scale, points)
+    of_query, of_key, of_value, of_locations = call(grad, query, key, value, paired(sizes), locations, scale, points)
     return of_query, value.new_empty(0) if of_key is None else of_key, of_value, of_locations
 
 

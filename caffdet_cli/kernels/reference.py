@@ -9,16 +9,51 @@ numbers; corners outside the level read 0. Numbers that are not finite make the 
 Source: Zhu et al., Deformable DETR, ICLR 2021, eq. 3; Li et al., Lite DETR, CVPR 2023, eq. 2 (key-aware).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Sizes = Sequence[tuple[int, int]]
+Sample = Callable[[Tensor, Tensor], Tensor]
 
 
-def msda(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor, points: Sequence[int]) -> Tensor:
+def sample(level: Tensor, grid: Tensor) -> Tensor:
+    """level (N * M, D, H, W), grid (N * M, Q, P, 2) in -1..1 -> (N * M, D, Q, P)."""
+    return F.grid_sample(level, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def sample_by_index(level: Tensor, grid: Tensor) -> Tensor:
+    """`sample` without grid_sample, for exported programs."""
+    maps, channels, height, width = level.shape
+    # One pixel of zeros around each map, so that every corner of a point that is used lies on it.
+    rows = F.pad(level, (1, 1, 1, 1)).flatten(2).transpose(1, 2).flatten(0, 1)  # (N * M * (H + 2) * (W + 2), D)
+    first = (height + 2) * (width + 2) * torch.arange(maps, device=level.device)[:, None, None]
+    x, y = (grid[..., 0] + 1) * (width / 2) - 0.5, (grid[..., 1] + 1) * (height / 2) - 0.5
+    used = (x > -1) & (x < width) & (y > -1) & (y < height)  # not if it is no number; `_poison` tells that
+    x, y = torch.where(used, x + 1, 0.0), torch.where(used, y + 1, 0.0)  # in the padded map
+    x0, y0 = x.floor(), y.floor()
+    fx, fy = (x - x0)[..., None], (y - y0)[..., None]
+    corner = (first + y0.long() * (width + 2) + x0.long()).flatten()  # the upper left one
+
+    def pixels(step: int) -> Tensor:
+        return rows.index_select(0, corner + step).view(*grid.shape[:3], channels)  # (N * M, Q, P, D)
+
+    upper = (1 - fx) * pixels(0) + fx * pixels(1)
+    lower = (1 - fx) * pixels(width + 2) + fx * pixels(width + 3)
+    sampled = (1 - fy) * upper + fy * lower
+    return torch.where(used[..., None], sampled, 0.0).permute(0, 3, 1, 2)
+
+
+def msda(
+    value: Tensor,
+    sizes: Sizes,
+    locations: Tensor,
+    weights: Tensor,
+    points: Sequence[int],
+    sample: Sample = sample,
+) -> Tensor:
     """value (N, S, M, D), locations (N, Q, M, K, 2), weights (N, Q, M, K) -> (N, Q, M * D); differentiable."""
     exact = accumulator(value)
     shares = _by_head(weights.to(exact)).unsqueeze(1)  # (N * M, 1, Q, K)
@@ -39,25 +74,32 @@ def kda(
     locations: Tensor,
     scale: float,
     points: Sequence[int],
+    sample: Sample = sample,
 ) -> Tensor:
     """Attention of each query (N, Q, M, D) over its K sampled keys and values -> (N, Q, M * D); differentiable.
 
     A point outside its level has a key of 0, not of minus infinity: it keeps its share. Kept for released weights.
     """
     exact = accumulator(value)
-    values = _sampled(value.to(exact), sizes, locations.to(exact), points)  # (N * M, D, Q, K)
-    keys = values if key is None else _sampled(key.to(exact), sizes, locations.to(exact), points)
+    values = _sampled(value.to(exact), sizes, locations.to(exact), points, sample)  # (N * M, D, Q, K)
+    keys = values if key is None else _sampled(key.to(exact), sizes, locations.to(exact), points, sample)
     scores = (_by_head(query.to(exact)).permute(0, 2, 1).unsqueeze(-1) * keys).sum(1) * scale  # (N * M, Q, K)
     output = (values * scores.softmax(-1).unsqueeze(1)).sum(-1)
     return (_joined(output, value) + _spread(_poison(locations.to(exact)), value)).to(value.dtype)
 
 
 def msda_fused(
-    value: Tensor, sizes: Sizes, references: Tensor, offsets: Tensor, logits: Tensor, points: Sequence[int]
+    value: Tensor,
+    sizes: Sizes,
+    references: Tensor,
+    offsets: Tensor,
+    logits: Tensor,
+    points: Sequence[int],
+    sample: Sample = sample,
 ) -> Tensor:
     """`msda` on `fused_inputs`; differentiable."""
     locations, weights = fused_inputs(sizes, references, offsets, logits, points)
-    return msda(value, sizes, locations, weights, points)
+    return msda(value, sizes, locations, weights, points, sample)
 
 
 def fused_inputs(
@@ -77,10 +119,10 @@ def fused_inputs(
     level = _level_of(points, offsets)
     places = references.to(exact)[:, :, level].unsqueeze(2)  # (N, Q, 1, K, 2 or 4)
     if references.shape[-1] == 2:
-        unit = offsets.new_tensor([(width, height) for height, width in sizes], dtype=exact)[level]
+        unit = _sides(sizes, offsets).to(exact)[level]
         locations = places + offsets.to(exact) / unit
     else:
-        count = offsets.new_tensor(list(points), dtype=exact)[level, None]
+        count = constants(points, exact, offsets.device)[level, None]
         locations = places[..., :2] + offsets.to(exact) / count * places[..., 2:] * 0.5
     return locations, logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(-1)
 
@@ -123,10 +165,10 @@ def msda_fused_backward(
     of_logits = weights * (of_weights - (weights * of_weights).sum(-1, keepdim=True))
     of_centres = _level_sums(of_locations, points)  # (N, Q, L, 2)
     if references.shape[-1] == 2:
-        unit = offsets.new_tensor([(width, height) for height, width in sizes])[_level_of(points, offsets)]
+        unit = _sides(sizes, offsets)[_level_of(points, offsets)]
         return of_value, of_centres, of_locations / unit, of_logits.to(logits.dtype)
     level = _level_of(points, offsets)
-    halves = 0.5 / offsets.new_tensor(list(points))[level, None]
+    halves = 0.5 / constants(points, offsets.dtype, offsets.device)[level, None]
     of_sides = _level_sums(of_locations * offsets * halves, points)
     of_offsets = of_locations * references[:, :, level, 2:].unsqueeze(2) * halves
     return of_value, torch.cat([of_centres, of_sides], -1), of_offsets, of_logits.to(logits.dtype)
@@ -167,11 +209,6 @@ def kda_backward(
 # One level after the other
 
 
-def sample(level: Tensor, grid: Tensor) -> Tensor:
-    """level (N * M, D, H, W), grid (N * M, Q, P, 2) in -1..1 -> (N * M, D, Q, P)."""
-    return F.grid_sample(level, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-
-
 def accumulator(value: Tensor) -> torch.dtype:
     """float32, or float64 for float64."""
     return torch.promote_types(value.dtype, torch.float32)
@@ -192,7 +229,7 @@ def _levels(
     return levels
 
 
-def _sampled(value: Tensor, sizes: Sizes, locations: Tensor, points: Sequence[int]) -> Tensor:
+def _sampled(value: Tensor, sizes: Sizes, locations: Tensor, points: Sequence[int], sample: Sample = sample) -> Tensor:
     return torch.cat([sample(level, grid) for level, grid, _ in _levels(value, sizes, locations, points)], dim=-1)
 
 
@@ -216,7 +253,17 @@ def _scattered(
 
 def _level_of(points: Sequence[int], like: Tensor) -> Tensor:
     """(K,) the level of each point."""
-    return torch.tensor([index for index, count in enumerate(points) for _ in range(count)], device=like.device)
+    return constants([index for index, count in enumerate(points) for _ in range(count)], torch.long, like.device)
+
+
+def _sides(sizes: Sizes, like: Tensor) -> Tensor:
+    """(L, 2) width and height."""
+    return constants([side for height, width in sizes for side in (width, height)], like.dtype, like.device).view(-1, 2)
+
+
+def constants(numbers: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """As torch.tensor, in steps that may stand in an exported program."""
+    return torch.cat([torch.full((1,), number, dtype=dtype, device=device) for number in numbers])
 
 
 def _level_sums(each: Tensor, points: Sequence[int]) -> Tensor:
