@@ -6,11 +6,12 @@ import math
 from torch import nn
 
 from caffdet_cli.models.backbones.resnet import ResNet
+from caffdet_cli.models.backbones.swin import Swin
 from caffdet_cli.models.decoder import Decoder, DecoderLayer, Heads
 from caffdet_cli.models.deformable import DeformableAttention, FlattenLevels, KeyAwareAttention, SamplingAttention
 from caffdet_cli.models.denoising import DenoisingEmbedding
 from caffdet_cli.models.dino import Dino
-from caffdet_cli.models.fusion.caff import CaffLite
+from caffdet_cli.models.fusion.caff import Caff, HierarchicalAttention, RowAttention
 from caffdet_cli.models.fusion.pair import PairPyramid
 from caffdet_cli.models.interleaved import EncoderLayer, InterleavedEncoder
 from caffdet_cli.models.layers import FeedForward, Mlp, SinePositions
@@ -62,39 +63,58 @@ def pyramid(settings: schema.Model) -> Pyramid | PairPyramid:
             return PairPyramid(nn.ModuleList(backbones), nn.ModuleList(necks), nn.ModuleList(fusions), positions)
 
 
-def backbone(settings: schema.ResNet) -> ResNet:
+def backbone(settings: schema.ResNet | schema.Swin) -> ResNet | Swin:
     """The network that makes maps from pixels."""
-    return ResNet(settings.depth, settings.levels, settings.normalisation, settings.frozen_stages)
+    match settings:
+        case schema.ResNet():
+            return ResNet(settings.depth, settings.levels, settings.normalisation, settings.frozen_stages)
+        case schema.Swin():
+            return Swin(settings.size, settings.window, settings.levels, settings.drop_path, settings.checkpointing)
 
 
-def fusion_block(settings: schema.CaffLite, width: int) -> CaffLite:
+def fusion_block(settings: schema.CaffLite | schema.CaffHierarchical, width: int) -> Caff:
     """The part that joins one level of two streams."""
-    return CaffLite(width, settings.stages, settings.reduced, settings.bypass_absent)
+    match settings:
+        case schema.CaffLite():
+            stages: list[nn.Module] = [RowAttention(width) for _ in range(settings.stages)]
+        case schema.CaffHierarchical():
+            stages = [HierarchicalAttention(width, settings.kernels) for _ in range(settings.stages)]
+    return Caff(width, stages, settings.reduced, settings.bypass_absent)
 
 
 def encoder(settings: schema.Model) -> InterleavedEncoder:
-    """The encoder; layers at the end of a block are full and may own a second feed-forward network."""
+    """The encoder. DINO's is the interleaved one of which every layer is full."""
+    match settings.encoder:
+        case schema.DeformableEncoder(layers=layers):
+            return InterleavedEncoder(
+                nn.ModuleList(encoder_layer(settings) for _ in range(layers)), layers, settings.levels
+            )
+        case schema.InterleavedEncoder(layers=layers, blocks=blocks, high_levels=high_levels) as parts:
+            length = layers // blocks
+            narrow = [parts.small_feedforward and number % length == 0 for number in range(1, layers + 1)]
+            return InterleavedEncoder(
+                nn.ModuleList(encoder_layer(settings, each) for each in narrow), blocks, high_levels
+            )
+
+
+def encoder_layer(settings: schema.Model, narrow: bool = False) -> EncoderLayer:
+    """One layer; `narrow`: with a second feed-forward network for the fine tokens."""
     parts, width = settings.encoder, settings.width
-
-    def layer(full: bool) -> EncoderLayer:
-        small = FeedForward(width, width, parts.dropout) if full and parts.small_feedforward else None
-        attention = sampling_attention(settings, parts.heads, parts.points, parts.shared_offsets, parts.project_keys)
-        return EncoderLayer(
-            attention, FeedForward(width, parts.feedforward, parts.dropout), small, width, parts.dropout
-        )
-
-    length = parts.layers // parts.blocks
-    layers = [layer(full=number % length == 0) for number in range(1, parts.layers + 1)]
-    return InterleavedEncoder(nn.ModuleList(layers), parts.blocks, parts.high_levels)
+    wide = FeedForward(width, parts.feedforward, parts.dropout)
+    small = FeedForward(width, width, parts.dropout) if narrow else None
+    return EncoderLayer(sampling_attention(settings, parts), wide, small, width, parts.dropout)
 
 
 def sampling_attention(
-    model: schema.Model, heads: int, points: int, shared_offsets: bool = False, project_keys: bool = False
+    model: schema.Model, part: schema.InterleavedEncoder | schema.DeformableEncoder | schema.Decoder
 ) -> SamplingAttention:
-    """Deformable or key-aware attention; the decoder's has neither shared offsets nor projected keys, as published."""
+    """Deformable or key-aware attention; only Lite-DETR's encoder may share offsets or project keys, as published."""
+    lite = part if isinstance(part, schema.InterleavedEncoder) else schema.InterleavedEncoder()
+    size = (model.width, part.heads, model.levels, part.points)
     if model.key_aware:
-        return KeyAwareAttention(model.width, heads, model.levels, points, shared_offsets, project_keys)
-    return DeformableAttention(model.width, heads, model.levels, points, shared_offsets)
+        return KeyAwareAttention(*size, lite.shared_offsets, lite.project_keys)
+    of_lite_detr = isinstance(model.encoder, schema.InterleavedEncoder)
+    return DeformableAttention(*size, lite.shared_offsets, unused_query=of_lite_detr)
 
 
 def decoder(settings: schema.Decoder, model: schema.Model) -> Decoder:
@@ -104,7 +124,7 @@ def decoder(settings: schema.Decoder, model: schema.Model) -> Decoder:
     def layer() -> DecoderLayer:
         return DecoderLayer(
             nn.MultiheadAttention(width, settings.heads, dropout, batch_first=True),
-            sampling_attention(model, settings.heads, settings.points),
+            sampling_attention(model, settings),
             FeedForward(width, settings.feedforward, dropout),
             width,
             dropout,

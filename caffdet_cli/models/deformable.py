@@ -75,18 +75,31 @@ class SamplingAttention(nn.Module):
 
 
 class DeformableAttention(SamplingAttention):
-    """Multi-scale deformable attention with its projections; arguments as in `SamplingAttention`.
+    """Multi-scale deformable attention with its projections.
 
-    `query` is unused and frozen. Kept for released weights: Lite-DETR's files carry it without key-aware attention.
+    Args:
+        unused_query: carry a frozen projection `query` that nothing uses. Kept for released weights: Lite-DETR's files
+            have it without key-aware attention, DINO's have not.
+
+    The other arguments as in `SamplingAttention`.
 
     Source: Zhu et al., Deformable DETR, ICLR 2021; models/dino/ops/modules/ms_deform_attn.py of Lite-DETR.
     """
 
-    def __init__(self, width: int, heads: int, levels: int, points: int, shared_offsets: bool = False):
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        levels: int,
+        points: int,
+        shared_offsets: bool = False,
+        unused_query: bool = False,
+    ):
         super().__init__(width, heads, levels, points, shared_offsets)
         self.weights = nn.Linear(width, heads * levels * points)
         self.value = nn.Linear(width, width)
-        self.query = nn.Linear(width, width).requires_grad_(False)
+        if unused_query:
+            self.query = nn.Linear(width, width).requires_grad_(False)
         self.output = nn.Linear(width, width)
         self.reset_parameters()
 

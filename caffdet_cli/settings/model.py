@@ -28,9 +28,35 @@ class ResNet(Settings):
 
     @model_validator(mode="after")
     def _levels_ascend(self) -> "ResNet":
-        if list(self.levels) != sorted(set(self.levels)):
-            raise ValueError(f"levels = {list(self.levels)} are not ascending")
+        _check_ascending(self.levels)
         return self
+
+
+def _check_ascending(levels: tuple[int, ...]) -> None:
+    if list(levels) != sorted(set(levels)):
+        raise ValueError(f"levels = {list(levels)} are not ascending")
+
+
+class Swin(Settings):
+    """Backbone; Liu et al., ICCV 2021. Window 7 at 224 pixels, 12 at 384, as its weights were trained."""
+
+    name: Literal["swin"] = "swin"
+    size: Literal["tiny", "base", "large"] = "large"
+    window: Literal[7, 12] = 12
+    levels: Annotated[tuple[Annotated[int, Field(ge=0, le=3)], ...], Field(min_length=1)] = (1, 2, 3)
+    """Stages whose maps are used, finest first: 0 has stride 4, 3 has stride 32."""
+    drop_path: Share = 0.2
+    """Probability of skipping the last block in training; rises from 0 over the blocks. Frozen backbones skip none."""
+    checkpointing: bool = False
+    """Compute again in the backward pass, in place of keeping: less memory, more time."""
+
+    @model_validator(mode="after")
+    def _levels_ascend(self) -> "Swin":
+        _check_ascending(self.levels)
+        return self
+
+
+Backbone = Annotated[ResNet | Swin, Field(discriminator="name")]
 
 
 class CaffLite(Settings):
@@ -44,13 +70,26 @@ class CaffLite(Settings):
     """Pass the other stream on untouched where a spectrum is absent; published weights were trained on zeros."""
 
 
+class CaffHierarchical(Settings):
+    """Cross-attention feature fusion at several scales, that of CAFF-DINO; Helvig et al., CVPRW 2024."""
+
+    name: Literal["caff-hierarchical"] = "caff-hierarchical"
+    stages: Depth = 2
+    kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=31)], ...], Field(min_length=1, max_length=8)] = (1, 5, 7)
+    """Sides of the convolutions of the branches. The largest is the smallest side that a level may have."""
+    reduced: Positive = 64
+    """Channels of the fused map before it is joined with both streams."""
+    bypass_absent: bool = False
+    """Pass the other stream on untouched where a spectrum is absent; published weights were trained on zeros."""
+
+
 class NoFusion(Settings):
     """One spectrum."""
 
     name: Literal["none"] = "none"
 
 
-Fusion = Annotated[CaffLite | NoFusion, Field(discriminator="name")]
+Fusion = Annotated[CaffLite | CaffHierarchical | NoFusion, Field(discriminator="name")]
 
 
 class InterleavedEncoder(Settings):
@@ -78,6 +117,20 @@ class InterleavedEncoder(Settings):
         if self.layers % self.blocks:
             raise ValueError(f"blocks = {self.blocks} does not divide layers = {self.layers}")
         return self
+
+
+class DeformableEncoder(Settings):
+    """DINO's encoder: every layer updates every token; Zhu et al., ICLR 2021, arXiv:2010.04159."""
+
+    name: Literal["deformable"] = "deformable"
+    layers: Depth = 6
+    heads: Positive = 8
+    points: Positive = 4
+    feedforward: Positive = 2048
+    dropout: Share = 0.0
+
+
+Encoder = Annotated[InterleavedEncoder | DeformableEncoder, Field(discriminator="name")]
 
 
 class Decoder(Settings):
@@ -134,7 +187,7 @@ class Input(Settings):
 
 
 class Dino(Settings):
-    """DINO and Lite-DINO, and with two spectra and a fusion CAFF-Lite-DINO."""
+    """DINO and Lite-DINO, and with two spectra and a fusion CAFF-DINO and CAFF-Lite-DINO."""
 
     family: Literal["dino"] = "dino"
     spectra: Annotated[tuple[Spectrum, ...], Field(min_length=1, max_length=2)] = ("rgb",)
@@ -143,16 +196,16 @@ class Dino(Settings):
     """Class slots of the head; 0 = as many as the data set has classes."""
     labels: Literal["names", "category_ids"] = "names"
     """`names`: slot i is class i of the data set. `category_ids`: slot = category id, as in published files."""
-    backbone: ResNet = ResNet()
+    backbone: Backbone = ResNet()
     shared_backbone: bool = True
-    """Both streams through one backbone."""
+    """Both streams through one backbone. Published CAFF-Lite-DINO has one, published CAFF-DINO two."""
     key_aware: bool = False
     """Attention weights come from sampled keys, in encoder and decoder (arXiv:2303.07335). Published Lite-DINO files
     have this form; the weights of the other cannot be made from them."""
     width: Positive = 256
     levels: Depth = 4
     fusion: Fusion = NoFusion()
-    encoder: InterleavedEncoder = InterleavedEncoder()
+    encoder: Encoder = InterleavedEncoder()
     decoder: Decoder = Decoder()
     queries: Positive = 900
     detections: Positive = 300
@@ -172,12 +225,10 @@ class Dino(Settings):
                 f"spectra = {list(self.spectra)} with fusion.name = {self.fusion.name!r}: "
                 "two spectra need a fusion, one spectrum has none"
             )
-        if self.encoder.project_keys and not self.key_aware:
-            raise ValueError("encoder.project_keys = true needs key_aware = true")
+        if isinstance(self.encoder, InterleavedEncoder):
+            self._check_interleaved(self.encoder)
         if self.levels < len(self.backbone.levels):
             raise ValueError(f"levels = {self.levels} is less than the {len(self.backbone.levels)} of backbone.levels")
-        if self.encoder.high_levels > self.levels:
-            raise ValueError(f"encoder.high_levels = {self.encoder.high_levels} is more than levels = {self.levels}")
         for part, heads in (("encoder", self.encoder.heads), ("decoder", self.decoder.heads)):
             if self.width % heads:
                 raise ValueError(f"{part}.heads = {heads} does not divide width = {self.width}")
@@ -187,6 +238,12 @@ class Dino(Settings):
                 "level of one pixel needs two channels in each)"
             )
         return self
+
+    def _check_interleaved(self, encoder: InterleavedEncoder) -> None:
+        if encoder.project_keys and not self.key_aware:
+            raise ValueError("encoder.project_keys = true needs key_aware = true")
+        if encoder.high_levels > self.levels:
+            raise ValueError(f"encoder.high_levels = {encoder.high_levels} is more than levels = {self.levels}")
 
 
 Model = Dino

@@ -1,6 +1,7 @@
 """Published checkpoints (.pth): read without running anything from them, and recognised by their keys."""
 
 import argparse
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,7 +22,8 @@ _DEPTHS = {
     (6, False): 34,
 }  # blocks of stage 2, bottleneck
 
-_STAGE = r"conv_corr\.0\.attention_stages\.(\d+)\."
+_SWINS = {96: "tiny", 128: "base", 192: "large"}  # by the channels of the first stage
+_BIAS_TABLE = "layers.0.blocks.0.attn.relative_position_bias_table"  # (2 * window - 1)^2 rows
 _FIRST = "transformer.encoder.layers.0.self_attn."
 _SHARED_OFFSETS = 8 * 4 * 2  # heads, points, x and y: offsets that all levels share
 _SIZES = ("transformer.tgt_embed.weight", "transformer.enc_out_class_embed.weight", "transformer.level_embed")
@@ -43,41 +45,34 @@ def read_published(path: Path) -> dict[str, Tensor]:
 def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
     """The settings of the model that a published state belongs to, read from its keys and shapes.
 
-    `encoder.high_levels` leaves no trace in a file; the published CAFF value 3 is assumed.
+    `encoder.high_levels` leaves no trace in a file; the published value 3 is assumed.
 
     Raises:
         WeightsError: it is of an architecture that caffdet does not have; says what it looks like.
     """
-    pair = any(name.startswith("conv_corr.") for name in state)
     strange = looks_like(state)
     if strange is not None:
         raise WeightsError(
-            f"{source} looks like {strange}; this release reads CAFF-Lite-DINO and Lite-DINO with a ResNet"
+            f"{source} looks like {strange}; this release reads DINO, Lite-DINO, CAFF-DINO and CAFF-Lite-DINO"
         )
-    body = "backbone_visible.0.body." if pair else "backbone.0.body."
-    blocks = _count(state, re.escape(body) + r"layer3\.(\d+)\.")
-    depth = _DEPTHS.get((blocks, f"{body}layer3.0.conv3.weight" in state))
-    full = _count(state, r"transformer\.encoder\.layers\.(\d+)\.linear12\.", distinct=True)
-    layers = _count(state, r"transformer\.encoder\.layers\.(\d+)\.")
     torn = WeightsError(f"{source} has keys of a DINO but not all of them; it is not a whole checkpoint")
+    layers = _count(state, r"transformer\.encoder\.layers\.(\d+)\.")
     if not 0 < layers <= len(state) or any(name not in state or state[name].dim() != 2 for name in _SIZES):
         raise torn
+    pair = any(name.startswith("conv_corr.") for name in state)
+    width = state["transformer.level_embed"].shape[1]
     facts = {
         "spectra": ("ir", "rgb") if pair else ("rgb",),
-        "fusion": {"name": "caff-lite", "stages": _count(state, _STAGE)} if pair else {"name": "none"},
+        "fusion": _fusion(state) if pair else {"name": "none"},
         "outputs": state["transformer.enc_out_class_embed.weight"].shape[0],
         "labels": "category_ids",
-        "backbone": {"depth": depth},
+        "backbone": _backbone(state, "backbone_visible.0." if pair else "backbone.0."),
+        "shared_backbone": _same_backbones(state),
         "key_aware": f"{_FIRST}attention_weights.weight" not in state,
+        "width": width,
         "queries": state["transformer.tgt_embed.weight"].shape[0],
         "levels": state["transformer.level_embed"].shape[0],
-        "encoder": {
-            "layers": layers,
-            "blocks": full or layers,
-            "small_feedforward": bool(full),
-            "project_keys": f"{_FIRST}key_proj.weight" in state,
-            "shared_offsets": len(state.get(f"{_FIRST}sampling_offsets.bias", ())) == _SHARED_OFFSETS,
-        },
+        "encoder": _encoder(state, layers),
     }
     try:
         return Dino.model_validate(facts)
@@ -85,11 +80,71 @@ def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
         raise torn from error
 
 
+def _encoder(state: Mapping[str, Tensor], layers: int) -> dict[str, object]:
+    """Lite-DETR's has projections that DINO's has not, whether it uses them or not."""
+    if f"{_FIRST}query_proj.weight" not in state:
+        return {"name": "deformable", "layers": layers}
+    full = _count(state, r"transformer\.encoder\.layers\.(\d+)\.linear12\.", distinct=True)
+    return {
+        "name": "interleaved",
+        "layers": layers,
+        "blocks": full or layers,
+        "small_feedforward": bool(full),
+        "project_keys": f"{_FIRST}key_proj.weight" in state,
+        "shared_offsets": len(state.get(f"{_FIRST}sampling_offsets.bias", ())) == _SHARED_OFFSETS,
+    }
+
+
+def _backbone(state: Mapping[str, Tensor], prefix: str) -> dict[str, object]:
+    """A Swin tells its stages by its norms, a ResNet by how many projections look at single pixels."""
+    patches, table = state.get(f"{prefix}patch_embed.proj.weight"), state.get(f"{prefix}{_BIAS_TABLE}")
+    if patches is not None and table is not None:
+        levels = sorted(
+            int(found[1]) for name in state if (found := re.match(re.escape(prefix) + r"norm(\d+)\.w", name))
+        )
+        window = (math.isqrt(len(table)) + 1) // 2
+        return {"name": "swin", "size": _SWINS.get(len(patches)), "window": window, "levels": levels}
+    blocks = _count(state, re.escape(prefix) + r"body\.layer3\.(\d+)\.")
+    maps = sum(
+        1
+        for name, value in state.items()
+        if re.fullmatch(r"input_proj\.\d+\.0\.weight", name) and value.dim() == 4 and value.shape[-1] == 1
+    )
+    return {
+        "name": "resnet",
+        "depth": _DEPTHS.get((blocks, f"{prefix}body.layer3.0.conv3.weight" in state)),
+        "levels": list(range(4))[-maps:],
+    }
+
+
+def _fusion(state: Mapping[str, Tensor]) -> dict[str, object]:
+    reduce = state.get("conv_corr.0.proj.weight")
+    reduced = None if reduce is None else len(reduce)
+    if stages := _count(state, r"conv_corr\.0\.attention_stages\.(\d+)\."):
+        return {"name": "caff-lite", "stages": stages, "reduced": reduced}
+    names = [f"conv_corr.0.attention_stages_{branch}.0.0.weight" for branch in ("k1", "k3", "k7")]
+    return {
+        "name": "caff-hierarchical",
+        "stages": _count(state, r"conv_corr\.0\.attention_stages_k1\.(\d+)\."),
+        "kernels": [state[name].shape[-1] for name in names if name in state and state[name].dim() == 4],
+        "reduced": reduced,
+    }
+
+
+def _same_backbones(state: Mapping[str, Tensor]) -> bool:
+    """Whether both streams' backbones are equal, so that one in memory is enough; also where there is one only."""
+    for name, value in state.items():
+        other = state.get(name.replace("backbone_visible.", "backbone_ir.", 1))
+        if other is None or other is value:
+            continue
+        if other.shape != value.shape or not bool((other == value).all()):
+            return False
+    return True
+
+
 def looks_like(state: Mapping[str, Any]) -> str | None:
-    """Words for an architecture that is not one of ours; None where the keys are those of a (CAFF-)Lite-DINO."""
+    """Words for an architecture that is not one of ours; None where the keys are those of a DINO."""
     signs = [
-        ("attention_stages_k1", "CAFF-DINO (hierarchical fusion)"),
-        ("patch_embed", "a detector with a Swin backbone"),
         ("rpn.", "Mask R-CNN or Faster R-CNN"),
         ("roi_heads.", "Mask R-CNN or Faster R-CNN"),
         ("transformer.encoder.layers.0.self_attn.in_proj_weight", "plain DETR"),

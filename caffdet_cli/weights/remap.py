@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from caffdet_cli.models.backbones.swin import offset_index
 from caffdet_cli.settings.model import Model
 
 Rule = tuple[str, str]  # published prefix, our prefix
@@ -56,17 +57,38 @@ _TRANSFORMER: list[Rule] = [
     ("transformer.enc_out_bbox_embed.layers.#", "selection.box_head.layers.#"),
     ("label_enc", "denoising.table"),
 ]
-_SINGLE: list[Rule] = [
-    ("backbone.0.body", "pyramid.backbone.body"),
-    ("input_proj.#", "pyramid.neck.projections.#"),
-]
+_SWIN = {
+    "patch_embed.proj": "patches",
+    "patch_embed.norm": "patch_norm",
+    "layers.#.blocks.#.norm1": "stages.#.blocks.#.attention_norm",
+    "layers.#.blocks.#.attn.qkv": "stages.#.blocks.#.attention.qkv",
+    "layers.#.blocks.#.attn.proj": "stages.#.blocks.#.attention.output",
+    "layers.#.blocks.#.attn.relative_position_bias_table": "stages.#.blocks.#.attention.position_bias",
+    "layers.#.blocks.#.norm2": "stages.#.blocks.#.feedforward_norm",
+    "layers.#.blocks.#.mlp.fc1": "stages.#.blocks.#.expand",
+    "layers.#.blocks.#.mlp.fc2": "stages.#.blocks.#.contract",
+    "layers.0.downsample": "stages.1.merge",  # theirs ends a stage, ours begins the next
+    "layers.1.downsample": "stages.2.merge",
+    "layers.2.downsample": "stages.3.merge",
+    "norm#": "norms.#",
+}
+_SWIN_INDEX = ".attn.relative_position_index"  # follows from the window; ours do not carry it
+_BACKBONES = {"resnet": {"body": "body"}, "swin": _SWIN}
+_ROW_ATTENTION = ("query", "key", "value")
+_HIERARCHICAL = ("attention_stages_k1", "attention_stages_k3", "attention_stages_k7")  # "k3" has kernels of 5
 _PAIR: list[Rule] = [
     ("input_proj.#", "pyramid.necks.0.projections.#"),
     ("input_proj_ir.#", "pyramid.necks.1.projections.#"),
     *(
         (f"conv_corr.#.attention_stages.#.{number}", f"pyramid.fusions.#.stages.#.{part}")
-        for number, part in enumerate(("query", "key", "value"))
+        for number, part in enumerate(_ROW_ATTENTION)
     ),
+    *(
+        (f"conv_corr.#.{theirs}.#.{number}", f"pyramid.fusions.#.stages.#.branches.{branch}.{part}")
+        for branch, theirs in enumerate(_HIERARCHICAL)
+        for number, part in enumerate(_ROW_ATTENTION)
+    ),
+    ("conv_corr.#.compression_convs.#.0", "pyramid.fusions.#.stages.#.compress"),
     ("conv_corr.#.proj", "pyramid.fusions.#.reduce"),
     ("redim_corr.#", "pyramid.fusions.#.join"),
 ]
@@ -88,10 +110,18 @@ def rules(model: Model) -> list[Rule]:
             heads.append((f"{prefix}class_embed.{layer}", "heads.class_head"))
             heads.append((f"{prefix}bbox_embed.{layer}.layers.#", "heads.box_head.layers.#"))
     if len(model.spectra) == 1:
-        return [*_TRANSFORMER, *_SINGLE, *heads]
-    second = "pyramid.backbones.0.body" if model.shared_backbone else "pyramid.backbones.1.body"
-    backbones = [("backbone_visible.0.body", "pyramid.backbones.0.body"), ("backbone_ir.0.body", second)]
+        neck = ("input_proj.#", "pyramid.neck.projections.#")
+        return [*_TRANSFORMER, *_backbone("backbone.0", "pyramid.backbone", model), neck, *heads]
+    second = "pyramid.backbones.0" if model.shared_backbone else "pyramid.backbones.1"
+    backbones = [
+        *_backbone("backbone_visible.0", "pyramid.backbones.0", model),
+        *_backbone("backbone_ir.0", second, model),
+    ]
     return [*_TRANSFORMER, *backbones, *_PAIR, *heads]
+
+
+def _backbone(theirs: str, ours: str, model: Model) -> list[Rule]:
+    return [(f"{theirs}.{one}", f"{ours}.{other}") for one, other in _BACKBONES[model.backbone.name].items()]
 
 
 def from_published(state: Mapping[str, Tensor], model: Model) -> Renamed:
@@ -100,6 +130,8 @@ def from_published(state: Mapping[str, Tensor], model: Model) -> Renamed:
     renamed: dict[str, Tensor] = {}
     unknown, torn = [], []
     for key, value in _in_rule_order(state, table):
+        if key.endswith(_SWIN_INDEX):
+            continue
         names = _translate(key.removeprefix("module."), table)
         if not names:
             unknown.append(key)
@@ -125,6 +157,16 @@ def to_published(state: Mapping[str, Tensor], model: Model) -> dict[str, Tensor]
             raise KeyError(f"{key} has no published name")
         published.update(dict.fromkeys(names, value))
     return published
+
+
+def swin_indices(published: Mapping[str, Tensor], window: int) -> dict[str, Tensor]:
+    """The entries that published files of a Swin have beside its parameters: one table of numbers for each block."""
+    table = "relative_position_bias_table"
+    return {
+        name.removesuffix(table) + "relative_position_index": offset_index(window)
+        for name in published
+        if name.endswith(table)
+    }
 
 
 def _compiled(pairs: list[Rule], backwards: bool) -> list[tuple[re.Pattern[str], str]]:

@@ -7,10 +7,15 @@ import torch
 from tiny import tiny_batch, tiny_detector, tiny_pair_settings
 from torch import Tensor
 
-from caffdet_cli.models.fusion.caff import CaffLite, RowAttention, row_column_code
-from caffdet_cli.settings.model import CaffLite as CaffLiteSettings
+from caffdet_cli.errors import DatasetError
+from caffdet_cli.models.fusion.caff import Caff, HierarchicalAttention, RowAttention, row_column_code
+from caffdet_cli.settings.model import CaffLite
 
 BOTH = torch.ones(1, 2, dtype=torch.bool)
+
+
+def lite(stages: int, **more: bool) -> Caff:
+    return Caff(64, [RowAttention(64) for _ in range(stages)], reduced=8, **more)
 
 
 def maps(count: int = 2, size: tuple[int, int] = (3, 4), width: int = 64) -> tuple[Tensor, Tensor]:
@@ -23,7 +28,7 @@ def maps(count: int = 2, size: tuple[int, int] = (3, 4), width: int = 64) -> tup
 def test_the_fused_map_has_the_size_of_its_inputs(size):
     torch.manual_seed(0)
     first, second = maps(1, size)
-    fused = CaffLite(64, stages=3, reduced=8)(first, second, BOTH)
+    fused = lite(3)(first, second, BOTH)
     assert fused.shape == first.shape
     assert fused.isfinite().all()
 
@@ -53,7 +58,7 @@ def test_the_code_is_the_sine_of_the_row_and_the_cosine_of_the_column_twice():
 
 def test_the_first_stage_reads_the_second_stream_and_later_ones_their_own_result():
     torch.manual_seed(0)
-    block = CaffLite(64, stages=2, reduced=8)
+    block = lite(2)
     first, second = maps()
     code = row_column_code(first)
     crossed = block.stages[0](first, second, code)
@@ -64,7 +69,7 @@ def test_the_first_stage_reads_the_second_stream_and_later_ones_their_own_result
 
 def test_bypass_passes_on_the_stream_that_is_left():
     torch.manual_seed(0)
-    block = CaffLite(64, stages=1, reduced=8, bypass_absent=True)
+    block = lite(1, bypass_absent=True)
     first, second = maps(3)
     fused = block(first, second, torch.tensor([[True, True], [True, False], [False, True]]))
     assert torch.equal(fused[1], first[1])
@@ -74,7 +79,7 @@ def test_bypass_passes_on_the_stream_that_is_left():
 
 def test_without_bypass_an_absent_spectrum_is_a_map_like_any_other():
     torch.manual_seed(0)
-    block = CaffLite(64, stages=1, reduced=8)
+    block = lite(1)
     first, second = maps()
     absent = torch.tensor([[True, False], [False, True]])
     assert torch.equal(block(first, second, absent), block(first, second, torch.ones(2, 2, dtype=torch.bool)))
@@ -130,7 +135,7 @@ def test_both_forms_of_backbones_have_a_neck_per_stream_and_a_fusion_per_level()
 
 
 def test_a_lost_spectrum_leaves_the_other_one_alone_in_a_bypassing_detector():
-    settings = tiny_pair_settings(fusion=CaffLiteSettings(stages=1, reduced=8, bypass_absent=True))
+    settings = tiny_pair_settings(fusion=CaffLite(stages=1, reduced=8, bypass_absent=True))
     network = tiny_detector(settings).eval()
     infrared, rgb = tiny_batch([(64, 64)], spectra=2).spectra
     lost = rgb._replace(pixels=torch.zeros_like(rgb.pixels), present=torch.tensor([False]))
@@ -139,3 +144,43 @@ def test_a_lost_spectrum_leaves_the_other_one_alone_in_a_bypassing_detector():
         one, other = (network.pyramid((infrared, each)) for each in (lost, noise))
     for level, same in zip(one.features, other.features, strict=True):
         assert torch.equal(level, same)
+
+
+def hierarchical(stages: int = 1, kernels: tuple[int, ...] = (1, 5, 7)) -> Caff:
+    return Caff(64, [HierarchicalAttention(64, kernels) for _ in range(stages)], reduced=8)
+
+
+@pytest.mark.parametrize("size", [(7, 7), (7, 12), (11, 8)])
+def test_the_hierarchical_form_keeps_the_size(size):
+    torch.manual_seed(0)
+    first, second = maps(1, size)
+    assert hierarchical(2)(first, second, BOTH).shape == first.shape
+
+
+def test_its_branches_see_the_code_at_single_pixels_only():
+    torch.manual_seed(0)
+    stage = HierarchicalAttention(4, (1, 3))
+    attending, source = maps(1, (5, 6), 4)
+    code, none = row_column_code(source), torch.zeros(4, 5, 6)
+    one, three = (branch(attending, source, code) for branch in stage.branches)
+    assert three.shape[-2:] == (3, 4)
+    assert torch.equal(three, stage.branches[1](attending, source, none))
+    assert not torch.equal(one, stage.branches[0](attending, source, none))
+    larger = torch.nn.functional.interpolate(three, size=(5, 6), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(stage(attending, source, code), stage.compress(torch.cat([one, larger], 1)))
+
+
+@pytest.mark.parametrize("size", [(6, 20), (20, 6)])
+def test_a_level_below_its_kernels_is_one_sentence(size):
+    first, second = maps(1, size)
+    with pytest.raises(DatasetError, match=rf"{size[0]}x{size[1]} pixels.*needs 7x7.*385 pixels on its short side"):
+        hierarchical()(first, second, BOTH)
+
+
+def test_every_part_of_the_hierarchical_form_learns():
+    torch.manual_seed(0)
+    block = hierarchical(2)
+    first, second = maps(1, (8, 9))
+    (block(first, second, BOTH) * torch.randn(1, 64, 8, 9)).sum().backward()
+    for name, parameter in block.named_parameters():
+        assert name.endswith("key.bias") or parameter.grad.abs().sum() > 0, name

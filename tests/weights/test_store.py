@@ -153,8 +153,7 @@ def test_a_broken_pth_is_one_sentence(tmp_path, content):
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        (["conv_corr.0.attention_stages_k1.0.0.weight"], "hierarchical"),
-        (["backbone.0.patch_embed.proj.weight"], "Swin"),
+        (["backbone.0.patch_embed.proj.weight"], "no DINO detector"),
         (["transformer.encoder.layers.0.self_attn.in_proj_weight"], "plain DETR"),
         (["layer1.0.conv1.weight", "fc.weight"], "classification ResNet"),
         (["roi_heads.box_head.fc6.weight"], "R-CNN"),

@@ -1,17 +1,22 @@
-"""CAFF, cross-attention feature fusion of two spectra, lite form.
+"""CAFF, cross-attention feature fusion of two spectra, lite and hierarchical form.
 
 Shapes: B pictures, C channels, H x W one level.
 
-Source: Helvig et al., CAFF-DINO, CVPR Workshops 2024; models/dino/dino.py of kevinhelvig/CAFF-DETR (CAFF-lite-DINO).
+Source: Helvig et al., CAFF-DINO, CVPR Workshops 2024; models/dino/dino.py of kevinhelvig/CAFF-DETR (CAFF-lite-DINO and
+CAFF-DINO).
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from caffdet_cli.errors import DatasetError
 
-class CaffLite(nn.Module):
+
+class Caff(nn.Module):
     """Fusion of one level: cross-attention of the first stream to the second, then self-attention of the result.
 
     The result is reduced, joined with both streams, projected to their width and normalised. Padding takes part in
@@ -19,15 +24,16 @@ class CaffLite(nn.Module):
 
     Args:
         width: channels of both streams and of the result, a multiple of 32.
-        stages: attention stages; all but the first are self-attention.
+        stages: attention stages, `(attending, source, code) -> map`: `RowAttention` in the lite form,
+            `HierarchicalAttention` in the other. All but the first are self-attention.
         reduced: channels of the attended map before it is joined.
         bypass_absent: pass the other stream on untouched where a spectrum is absent. Off for released weights, which
             were trained on zeros.
     """
 
-    def __init__(self, width: int = 256, stages: int = 3, reduced: int = 64, bypass_absent: bool = False):
+    def __init__(self, width: int, stages: Sequence[nn.Module], reduced: int = 64, bypass_absent: bool = False):
         super().__init__()
-        self.stages = nn.ModuleList(RowAttention(width) for _ in range(stages))
+        self.stages = nn.ModuleList(stages)
         self.reduce = nn.Conv2d(width, reduced, 1)
         self.join = nn.Sequential(nn.Conv2d(2 * width + reduced, width, 1), nn.GroupNorm(32, width))
         self.bypass_absent = bypass_absent
@@ -46,24 +52,68 @@ class CaffLite(nn.Module):
 class RowAttention(nn.Module):
     """Attention among the rows of a map, in each channel by itself: a token is a row, its features are its pixels.
 
-    Kept for released weights: no scale, no heads, no residual, and the position code on queries and keys only.
+    Kept for released weights: no scale, no heads, no residual, and the position code on queries and keys only, where
+    the convolutions look at single pixels.
+
+    Args:
+        kernel: side of the convolutions, which have no padding.
     """
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, kernel: int = 1):
         super().__init__()
-        self.query = nn.Conv2d(width, width, 1)
-        self.key = nn.Conv2d(width, width, 1)
-        self.value = nn.Conv2d(width, width, 1)
+        self.query = nn.Conv2d(width, width, kernel)
+        self.key = nn.Conv2d(width, width, kernel)
+        self.value = nn.Conv2d(width, width, kernel)
         self.softmax = nn.Softmax(dim=-1)
+        self.kernel = kernel
 
     def forward(self, attending: Tensor, source: Tensor, code: Tensor) -> Tensor:
-        """Maps (B, C, H, W), code (C, H, W) -> (B, C, H, W)."""
+        """Maps (B, C, H, W), code (C, H, W) -> (B, C, H - kernel + 1, W - kernel + 1)."""
         query, key, value = self.query(attending), self.key(source), self.value(source)
         with torch.autocast(query.device.type, enabled=False):  # logits grow with the width of the map
-            logits = (query.float() + code) @ (key.float() + code).transpose(-1, -2)  # (B, C, H, H)
+            query, key = query.float(), key.float()
+            if self.kernel == 1:
+                query, key = query + code, key + code
+            logits = query @ key.transpose(-1, -2)  # (B, C, H, H)
             shares: Tensor = self.softmax(logits)
             attended: Tensor = shares @ value.float()
         return attended.to(value.dtype)
+
+
+class HierarchicalAttention(nn.Module):
+    """Row attention at several scales: one branch per kernel, resized to the map and merged.
+
+    Args:
+        kernels: sides of the branches' convolutions, 1, 5 and 7 as published.
+    """
+
+    def __init__(self, width: int, kernels: Sequence[int] = (1, 5, 7)):
+        super().__init__()
+        self.branches = nn.ModuleList(RowAttention(width, kernel) for kernel in kernels)
+        self.compress = nn.Conv2d(len(kernels) * width, width, 1)
+        self.smallest = max(kernels)
+
+    def forward(self, attending: Tensor, source: Tensor, code: Tensor) -> Tensor:
+        """Maps (B, C, H, W), code (C, H, W) -> (B, C, H, W).
+
+        Raises:
+            DatasetError: the map is smaller than a kernel.
+        """
+        size = attending.shape[-2:]
+        if min(size) < self.smallest:
+            raise DatasetError(
+                f"a picture is too small: one of its levels has {size[0]}x{size[1]} pixels (height x width), and the "
+                f"hierarchical fusion needs {self.smallest}x{self.smallest}; with levels up to stride 64 that is a "
+                f"picture of {64 * (self.smallest - 1) + 1} pixels on its short side (model.input.short_side)"
+            )
+        branches = [branch(attending, source, code) for branch in self.branches]
+        resized = [each if each.shape[-2:] == size else _resized(each, size) for each in branches]
+        merged: Tensor = self.compress(torch.cat(resized, dim=1))
+        return merged
+
+
+def _resized(level: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(level, size=list(size), mode="bilinear", align_corners=False)
 
 
 def row_column_code(level: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from runners import caff_dino, lite_dino
 from runners.attention import attention_module, msda_core
 from runners.components import components
 from runners.fusion import fusion
+from runners.layout import layout
 from runners.mono_init import coco_mono_init
 from runners.paired_loader import paired_loader
 from runners.transforms import transforms
@@ -26,6 +27,7 @@ RUNNERS: dict[tuple[str, str], Runner] = {
     ("lite_dino", "components"): components,
     ("lite_dino", "detector_forward"): lite_dino.detector_forward,
     ("lite_dino", "detector_loss"): lite_dino.detector_loss,
+    ("lite_dino", "layout"): layout,
     ("lite_dino", "msda_core"): msda_core,
     ("lite_dino", "postprocess"): components,
     ("lite_dino", "transforms"): transforms,

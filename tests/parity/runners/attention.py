@@ -49,7 +49,7 @@ def module(case: Case) -> SamplingAttention:
     if options.get("value_proj_after"):
         case.not_built("a projection of values after sampling")
     sizes = (options["d_model"], options["n_heads"], options["n_levels"], options["n_points"], options["same_loc"])
-    part: SamplingAttention = DeformableAttention(*sizes)
+    part: SamplingAttention = DeformableAttention(*sizes, unused_query=True)
     if options.get("key_aware"):
         part = KeyAwareAttention(*sizes, project_keys=options["proj_key"])
     weights = {f"{PUBLISHED}{name}": value for name, value in case.weights().items()}

@@ -1,6 +1,7 @@
-"""caff_dino/detector_forward and detector_loss: CAFF-Lite-DINO on pairs."""
+"""caff_dino/detector_forward and detector_loss: CAFF-DINO and CAFF-Lite-DINO on pairs."""
 
 from harness import Case
+from torch import Tensor
 
 from caffdet_cli.settings import model as schema
 from runners import detector
@@ -30,7 +31,7 @@ def readings(settings: schema.Dino) -> Table:
         "mask.#": ("pyramid", lambda levels: levels.padding),
         "memory": ("encoder", whole),
         "enc_max_logit": ("selection.class_head", lambda logits: logits.amax(-1)),
-        "init_box_proposal": ("", lambda predictions: predictions.proposals.anchors),
+        "init_box_proposal": ("", lambda predictions: initial(predictions.proposals.anchors, settings)),
         "interm_logits": ("", lambda predictions: predictions.proposals.logits),
         "interm_boxes": ("", lambda predictions: predictions.proposals.boxes),
         "decoder.#.logits": ("", lambda predictions: predictions.matching.logits),
@@ -40,6 +41,11 @@ def readings(settings: schema.Dino) -> Table:
         "dn.pred_logits": ("", lambda predictions: denoised(predictions, "logits")),
         "dn.pred_boxes": ("", lambda predictions: denoised(predictions, "boxes")),
     }
+
+
+def initial(anchors: Tensor, settings: schema.Dino) -> Tensor:
+    """Lite-DETR's code records them before the sigmoid, DINO's after it."""
+    return anchors.sigmoid() if isinstance(settings.encoder, schema.DeformableEncoder) else anchors
 
 
 def backbones(settings: schema.Dino) -> Table:

@@ -5,7 +5,8 @@ import re
 import torch
 from harness import Case
 
-from caffdet_cli.models.fusion.caff import CaffLite, row_column_code
+from caffdet_cli.models.build import fusion_block
+from caffdet_cli.models.fusion.caff import Caff, row_column_code
 from caffdet_cli.settings import model as schema
 from caffdet_cli.weights.remap import to_published
 from runners.published import keys_of, ours
@@ -15,6 +16,11 @@ READINGS: Table = {
     "stage#.query_conv": ("stages.#.query", whole),
     "stage#.attention": ("stages.#.softmax", whole),
     "stage#.fused": ("stages.#", whole),
+    **{
+        f"stage#.{theirs}.{array}": (f"stages.#.branches.{branch}.{ours}", whole)
+        for branch, theirs in enumerate(("k1", "k5", "k7"))
+        for array, ours in (("query_conv", "query"), ("attention", "softmax"))
+    },
     "src_corr": ("reduce", whole),
     "fused": ("", whole),
 }
@@ -23,7 +29,7 @@ PAIR = schema.Dino(spectra=("ir", "rgb"), fusion=schema.CaffLite())  # whose rul
 
 def fusion(case: Case) -> None:
     """Both streams are inputs; the gradient is that of sum(fused * cotangent)."""
-    part, prefix = fusion_block(case)
+    part, prefix = block_of(case)
     first, second = (torch.from_numpy(case.input(name)).requires_grad_() for name in ("vis", "ir"))
     present = torch.ones(len(first), 2, dtype=torch.bool)
     with traced(part, READINGS) as outputs:
@@ -41,19 +47,19 @@ def fusion(case: Case) -> None:
     for name, gradient in gradients.items():
         if gradient is not None:
             case.check(f"grad.{name}", gradient)
-    case.finish()
+    case.finish({"stage*.concat*": "what the compression reads; what it makes of it is compared"})
 
 
-def fusion_block(case: Case) -> tuple[CaffLite, str]:
+def block_of(case: Case) -> tuple[Caff, str]:
     """The case's block with its weights, and the prefix of its names in a whole model."""
     options, keys = case.facts["model"], keys_of(case)
-    if not options["variant"].startswith("lite"):
-        case.not_built("hierarchical CAFF fusion")
+    lite = options["variant"].startswith("lite")
     if options["in_channels"] != options["hidden_dim"]:
         case.not_built("fusion of another width than its result")
-    stages = {int(found[1]) for key in keys if (found := re.search(r"\.attention_stages\.(\d+)\.", key))}
+    stages = {int(found[1]) for key in keys if (found := re.search(r"\.attention_stages(?:_k1)?\.(\d+)\.", key))}
     assert len(stages) == options["num_stages"]
-    part = CaffLite(options["hidden_dim"], options["num_stages"], options["proj_channels"])
+    kind = schema.CaffLite if lite else schema.CaffHierarchical
+    part = fusion_block(kind(stages=len(stages), reduced=options["proj_channels"]), options["hidden_dim"])
     state = ours(case.weights(), PAIR)
     prefix = ".".join(next(iter(state)).split(".")[:3]) + "."  # pyramid.fusions.<level>.
     part.load_state_dict({name.removeprefix(prefix): value for name, value in state.items()})

@@ -22,9 +22,10 @@ def detector_loss(case: Case) -> None:
 
 def readings(settings: schema.Dino) -> Table:
     """Decoder states, anchors and initial anchors hold denoising queries too; predictions are split."""
-    stages = settings.backbone.levels
+    stages = settings.backbone.levels  # upstream counts the maps of a Swin from 0, whatever their stages
+    numbers = range(len(stages)) if isinstance(settings.backbone, schema.Swin) else stages
     return {
-        "backbone_#": ("pyramid.backbone", lambda maps: dict(zip(stages, maps, strict=True))),
+        "backbone_#": ("pyramid.backbone", lambda maps: dict(zip(numbers, maps, strict=True))),
         "src_#": ("pyramid.neck", whole),
         "pos_#": ("pyramid", lambda levels: levels.positions),
         "mask_#": ("pyramid", lambda levels: levels.padding),

@@ -47,6 +47,13 @@ READ = (  # options that `settings_of` translates
     *("set_cost_class", "set_cost_bbox", "set_cost_giou", "focal_alpha"),
     *("cls_loss_coef", "bbox_loss_coef", "giou_loss_coef", "interm_loss_coef"),
 )
+SWINS = {
+    "swin_T_224_1k": ("tiny", 7),
+    "swin_B_224_22k": ("base", 7),
+    "swin_B_384_22k": ("base", 12),
+    "swin_L_224_22k": ("large", 7),
+    "swin_L_384_22k": ("large", 12),
+}
 WITHOUT_EFFECT = ("use_checkpoint", "use_pytorch_version", "deformable_use_checkpoint")  # speed and memory only
 
 
@@ -59,9 +66,7 @@ def settings_of(case: Case) -> schema.Dino:
         spectra=("ir", "rgb") if pair else ("rgb",),
         outputs=options["num_classes"],
         labels="category_ids",
-        backbone=schema.ResNet(
-            depth=int(options["backbone"].removeprefix("resnet")), levels=tuple(options["return_interm_indices"])
-        ),
+        backbone=_backbone(options),
         shared_backbone=_backbones_are_tied(case),
         key_aware=options.get("key_aware", False),
         width=options["hidden_dim"],
@@ -110,14 +115,9 @@ def keys_of(case: Case) -> dict[str, list[int]]:
 
 def _missing(case: Case, options: dict[str, Any]) -> list[str]:
     """What the case asks for and this project does not have."""
-    keys = keys_of(case)
     missing = []
-    if any("attention_stages_k1" in key for key in keys):
-        missing.append("hierarchical CAFF fusion")
-    if not re.fullmatch(r"resnet(18|34|50|101|152)", options["backbone"]):
+    if not re.fullmatch(r"resnet(18|34|50|101|152)", options["backbone"]) and options["backbone"] not in SWINS:
         missing.append(f"backbone {options['backbone']}")
-    if "num_expansion" not in options:
-        missing.append("the plain encoder of DINO")
     for key, value in options.items():
         if key in ONLY and value != ONLY[key]:
             missing.append(f"{key} = {value!r}")
@@ -140,15 +140,33 @@ def _backbones_are_tied(case: Case) -> bool:
     return any(key.startswith("backbone_ir.") for group in groups for key in group)
 
 
-def _fusion(case: Case) -> schema.CaffLite:
+def _backbone(options: dict[str, Any]) -> schema.ResNet | schema.Swin:
+    name, levels = options["backbone"], tuple(options["return_interm_indices"])
+    if name in SWINS:
+        size, window = SWINS[name]
+        return schema.Swin(size=size, window=window, levels=levels)
+    return schema.ResNet(depth=int(name.removeprefix("resnet")), levels=levels)
+
+
+def _fusion(case: Case) -> schema.CaffLite | schema.CaffHierarchical:
     """Stages and widths as the shapes of the first level tell them."""
     keys = keys_of(case)
-    stages = {int(found[1]) for key in keys if (found := re.match(r"conv_corr\.0\.attention_stages\.(\d+)\.", key))}
-    return schema.CaffLite(stages=len(stages), reduced=keys["conv_corr.0.proj.weight"][0])
+    pattern = r"conv_corr\.0\.attention_stages(_k1)?\.(\d+)\."
+    stages = [found for key in keys if (found := re.match(pattern, key))]
+    kind = schema.CaffHierarchical if stages[0][1] else schema.CaffLite
+    return kind(stages=len({found[2] for found in stages}), reduced=keys["conv_corr.0.proj.weight"][0])
 
 
-def _encoder(options: dict[str, Any]) -> schema.InterleavedEncoder:
+def _encoder(options: dict[str, Any]) -> schema.InterleavedEncoder | schema.DeformableEncoder:
     """Upstream counts coarse levels as if there were four: the number of fine ones is fixed by `enc_scale`."""
+    if "num_expansion" not in options:
+        return schema.DeformableEncoder(
+            layers=options["enc_layers"],
+            heads=options["nheads"],
+            points=options["enc_n_points"],
+            feedforward=options["dim_feedforward"],
+            dropout=options["dropout"],
+        )
     return schema.InterleavedEncoder(
         layers=options["enc_layers"],
         blocks=options["num_expansion"],
