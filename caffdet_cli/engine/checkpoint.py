@@ -42,6 +42,7 @@ class Saved(NamedTuple):
     conventions: Conventions
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
+    average: dict[str, Any]
     generators: dict[str, Any]
 
 
@@ -49,17 +50,19 @@ def save_last(
     folder: Path,
     detector: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
+    average: dict[str, Any],
     position: Position,
     model: Model,
     conventions: Conventions,
 ) -> None:
-    """Write `checkpoints/last`."""
+    """Write `checkpoints/last`; `average` is the state of a moving average, or empty."""
 
     def fill(part: Path) -> None:
         save_weights(part / _WEIGHTS, detector.state_dict(), model, conventions)
         content = {
             "position": position._asdict(),
             "optimizer": optimizer.state_dict(),
+            "average": average,
             "generators": generator_states(),
         }
         written = io.BytesIO()  # torch hides why a write to a file fails
@@ -103,6 +106,7 @@ def read_last(folder: Path) -> Saved | None:
             stored.conventions,
             stored.state,
             content["optimizer"],
+            content.get("average", {}),  # runs of before there was one
             content["generators"],
         )
     except (KeyError, TypeError, ValueError) as error:

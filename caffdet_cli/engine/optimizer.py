@@ -1,14 +1,23 @@
 """Which parameters are trained, at which learning rate, and how it changes.
 
-Source: the published recipe of CAFF-Lite-DINO (main.py and util/get_param_dicts.py of kevinhelvig/CAFF-DETR).
+Source: the published recipes of DINO, Lite-DETR and CAFF-DETR (main.py and util/get_param_dicts.py).
 """
+
+import math
+from typing import Any
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
+from torchvision.ops import StochasticDepth
 
 from caffdet_cli.models.dino import Dino
-from caffdet_cli.settings.train import LinearSchedule, StepSchedule, Train
+from caffdet_cli.settings.train import LinearSchedule, MultiStepSchedule, OneCycleSchedule, StepSchedule, Train
 
+_SLOW = 0.1  # of sampling offsets
+_ONE_CYCLE_START, _ONE_CYCLE_END = (
+    25,
+    1e4,
+)  # how many times the first rate is below the highest, the last below the first
 _BACKBONE = "pyramid.backbone"  # one stream: `pyramid.backbone`, two: `pyramid.backbones`
 
 
@@ -17,18 +26,56 @@ def backbones(detector: Dino) -> list[nn.Module]:
     return [module for name, module in detector.pyramid.named_children() if name.startswith("backbone")]
 
 
+def freeze(backbone: nn.Module, drop_path: bool) -> None:
+    """Into evaluation mode; with `drop_path`, blocks are skipped as in training."""
+    backbone.eval()
+    for module in backbone.modules():
+        if drop_path and isinstance(module, StochasticDepth):
+            module.train()
+
+
 def make_optimizer(detector: Dino, settings: Train) -> Optimizer:
-    """AdamW over two groups, `rest` and `backbone`; frozen parameters are in neither."""
+    """AdamW over the groups that the settings ask for; frozen parameters are in none, empty groups are left out."""
     if settings.freeze_backbone:
         for backbone in backbones(detector):
             backbone.requires_grad_(False)
-    trained = [(name, parameter) for name, parameter in detector.named_parameters() if parameter.requires_grad]
-    rest = [parameter for name, parameter in trained if not name.startswith(_BACKBONE)]
-    body = [parameter for name, parameter in trained if name.startswith(_BACKBONE)]
-    groups = [{"params": rest, "lr": settings.lr, "base": settings.lr, "name": "rest"}]
-    if body:
-        groups.append({"params": body, "lr": settings.lr_backbone, "base": settings.lr_backbone, "name": "backbone"})
+    groups = [group for group in parameter_groups(detector, settings) if group["params"]]
     return AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
+
+
+def parameter_groups(detector: Dino, settings: Train) -> list[dict[str, Any]]:
+    """`rest` and `backbone`, and what `settings.groups` sets apart from them.
+
+    Each has its parameters as `params`, their names as `names`, the rate `base` that the schedule multiplies, and its
+    weight decay.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+
+    def group(name: str, lr: float, decay: float = settings.weight_decay) -> None:
+        groups[name] = {"name": name, "params": [], "names": [], "lr": lr, "base": lr, "weight_decay": decay}
+
+    group("rest", settings.lr)
+    group("backbone", settings.lr_backbone)
+    if settings.groups == "slow-sampling":
+        group("sampling", settings.lr * _SLOW)
+    if settings.groups == "no-decay":
+        group("rest without decay", settings.lr, 0.0)
+        group("backbone without decay", settings.lr_backbone, 0.0)
+    for name, parameter in detector.named_parameters():
+        if parameter.requires_grad:
+            chosen = groups[_group_of(name, settings)]
+            chosen["params"].append(parameter)
+            chosen["names"].append(name)
+    return list(groups.values())
+
+
+def _group_of(name: str, settings: Train) -> str:
+    part = "backbone" if name.startswith(_BACKBONE) else "rest"
+    if settings.groups == "slow-sampling" and part == "rest" and ".offsets." in name:
+        return "sampling"
+    if settings.groups == "no-decay" and ("norm" in name or "bias" in name):
+        return f"{part} without decay"
+    return part
 
 
 def set_learning_rate(optimizer: Optimizer, settings: Train, step: int, steps_per_epoch: int) -> float:
@@ -42,9 +89,26 @@ def set_learning_rate(optimizer: Optimizer, settings: Train, step: int, steps_pe
 def schedule_factor(settings: Train, step: int, steps_per_epoch: int) -> float:
     """Share of the base learning rate at a step: warm-up times schedule."""
     warmup = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
+    total, epoch = max(1, settings.epochs * steps_per_epoch), step // steps_per_epoch
     match settings.schedule:
-        case StepSchedule(drop=drop, factor=factor):
-            return warmup * factor ** (step // steps_per_epoch // drop)
+        case StepSchedule(drop=drop, factor=factor, one_epoch_late=late):
+            return warmup * factor ** (max(0, epoch - late) // drop)
+        case MultiStepSchedule(drops=drops, factor=factor, one_epoch_late=late):
+            return warmup * factor ** sum(epoch - late >= drop for drop in drops)
+        case OneCycleSchedule(rise=rise):
+            return warmup * _one_cycle(step, total, rise)
         case LinearSchedule(factor=factor):
-            done = step / max(1, settings.epochs * steps_per_epoch)
-            return warmup * (1 - (1 - factor) * min(1.0, done))
+            return warmup * (1 - (1 - factor) * min(1.0, step / total))
+
+
+def _one_cycle(step: int, total: int, rise: float) -> float:
+    """torch.optim.lr_scheduler.OneCycleLR with its defaults, as a share of the highest rate."""
+    top, end = rise * total - 1, total - 1
+    start, last = 1 / _ONE_CYCLE_START, 1 / (_ONE_CYCLE_START * _ONE_CYCLE_END)
+    if step <= top:
+        return _cosine(start, 1.0, step / top if top else 1.0)
+    return _cosine(1.0, last, min(1.0, (step - top) / (end - top)))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))

@@ -15,10 +15,11 @@ from accelerate.utils import set_seed
 
 from caffdet_cli.data.batches import EpochSampler, Loaded, closing_workers, fingerprint, loader, to_device
 from caffdet_cli.data.dataset import PairDataset
+from caffdet_cli.engine.average import MovingAverage
 from caffdet_cli.engine.checkpoint import Position, Saved, read_last, restore_generators, save_best, save_last
 from caffdet_cli.engine.denormals import denormals_as_zero
 from caffdet_cli.engine.job import Job, new_job, resumed_job
-from caffdet_cli.engine.optimizer import backbones, make_optimizer, set_learning_rate
+from caffdet_cli.engine.optimizer import backbones, freeze, make_optimizer, set_learning_rate
 from caffdet_cli.engine.records import Metrics, check_threads, write_start
 from caffdet_cli.engine.step import optimise
 from caffdet_cli.engine.stopping import StopFlag, stop_flag
@@ -31,6 +32,7 @@ from caffdet_cli.inference.prepare import fold_frozen
 from caffdet_cli.losses.detection import DinoCriterion
 from caffdet_cli.losses.objective import DinoObjective
 from caffdet_cli.models.build import detector as build_detector
+from caffdet_cli.models.dino import Dino
 from caffdet_cli.paths import friendly_writes
 from caffdet_cli.progress import Bars
 from caffdet_cli.values import Losses, Targets
@@ -124,7 +126,9 @@ class Trainer:
         self.account = start(self.detector, job) if saved is None else None
         self.detector.to(self.accelerator.device)
         criterion = DinoCriterion(job.config.model.costs, job.config.model.loss)
-        self.objective = DinoObjective(self.detector, criterion, job.config.model.denoising)
+        classes = [slot for slot, name in enumerate(job.conventions.classes) if name is not None]
+        self.objective = DinoObjective(self.detector, criterion, job.config.model.denoising, classes)
+        self.objective.to(self.accelerator.device)
         self.optimizer = make_optimizer(self.detector, self.settings)
         dataset = PairDataset(job.train, job.conventions, self.settings.augment, self.settings.seed)
         self.sampler = EpochSampler(len(dataset), self.settings.batch, self.settings.seed, shuffle=True, drop_last=True)
@@ -139,6 +143,9 @@ class Trainer:
             self._restore(saved)
         if self.settings.freeze_backbone:
             fold_frozen(self.detector)
+        self.average = MovingAverage(self.detector, self.settings.average) if self.settings.average.decay else None
+        if self.average is not None and saved is not None:
+            self.average.restore(saved.average)
         if job.resume and self.accelerator.device.type == "cpu":
             check_threads(job.folder, watch.progress)
         if not job.resume:
@@ -162,7 +169,7 @@ class Trainer:
         self.objective.train()
         if self.settings.freeze_backbone:
             for backbone in backbones(self.detector):
-                backbone.eval()
+                freeze(backbone, drop_path=self.settings.frozen_drop_path)
         self.sampler.set_epoch(self.epoch, self.step)
         self.begun, self.first = time.monotonic(), self.step
         for batch, targets in self.batches:
@@ -177,6 +184,8 @@ class Trainer:
                 self.settings.clip,
                 self.job.folder / "diverged",
             )
+            if self.average is not None:
+                self.average.update(self.detector, self.epoch)
             self.step += 1
             self._count(losses, lr)
             if flag.signal is not None:
@@ -197,9 +206,14 @@ class Trainer:
             self.metrics.write("validation", epoch=self.epoch, split=self.job.val_split, **report.numbers)
             if self.best is None or report.ap > self.best:
                 self.best = report.ap
-                save_best(self.job.folder, self.detector, self.job.config.model, self.job.conventions)
+                save_best(self.job.folder, self.judged, self.job.config.model, self.job.conventions)
         self._save()
         self.watch.validated(self.epoch, means.get("loss", 0.0), report)
+
+    @property
+    def judged(self) -> Dino:
+        """What is validated: the moving average once there is one, else the detector itself."""
+        return self.average.detector if self.average is not None and self.average.started else self.detector
 
     def validate(self, flag: StopFlag) -> CocoReport:
         """AP on the validation split, by the model's own spectra. Draws no random numbers.
@@ -211,7 +225,7 @@ class Trainer:
         batch = self.settings.batch if len(sizes) == 1 else 1  # padding changes results of CAFF
         dataset = PairDataset(job.val, job.conventions, augment=None, seed=0)
         batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), self.settings.workers)
-        predictor = Predictor(self.detector, job.conventions.spectra, self.accelerator.device, self.settings.precision)
+        predictor = Predictor(self.judged, job.conventions.spectra, self.accelerator.device, self.settings.precision)
         with closing_workers(batches):
             shown = self.watch.validating().track(self._until(flag, batches), "validating", total=len(batches))
             found = dict(predictor.run(shown))
@@ -249,7 +263,16 @@ class Trainer:
 
     def _save(self) -> None:
         position = Position(self.epoch, self.step, self.totals, self.best, self.metrics.size, self.fingerprint)
-        save_last(self.job.folder, self.detector, self.optimizer, position, self.job.config.model, self.job.conventions)
+        average = {} if self.average is None else self.average.state()
+        save_last(
+            self.job.folder,
+            self.detector,
+            self.optimizer,
+            average,
+            position,
+            self.job.config.model,
+            self.job.conventions,
+        )
 
     def _restore(self, saved: Saved) -> None:
         position = saved.position

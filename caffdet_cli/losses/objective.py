@@ -1,6 +1,9 @@
 """Detector and criterion in one module: what training calls, and what a data-parallel wrapper wraps."""
 
-from torch import nn
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
 
 from caffdet_cli.losses.detection import DinoCriterion
 from caffdet_cli.models.denoising import denoising_queries
@@ -10,10 +13,24 @@ from caffdet_cli.values import Batch, Losses, Targets
 
 
 class DinoObjective(nn.Module):
-    """The loss of a batch; with denoising queries while training."""
+    """The loss of a batch; with denoising queries while training.
 
-    def __init__(self, detector: Dino, criterion: DinoCriterion, denoising: Denoising):
+    Args:
+        classes: class slots that the data set uses; None: all. Wrong labels of denoising queries are drawn from them.
+    """
+
+    slots: Tensor
+
+    def __init__(
+        self,
+        detector: Dino,
+        criterion: DinoCriterion,
+        denoising: Denoising,
+        classes: Iterable[int] | None = None,
+    ):
         super().__init__()
+        drawn = range(detector.outputs) if classes is None or denoising.labels == "outputs" else classes
+        self.register_buffer("slots", torch.tensor(list(drawn)), persistent=False)
         self.detector = detector
         self.criterion = criterion
         self.denoising = denoising
@@ -22,8 +39,6 @@ class DinoObjective(nn.Module):
         noised = None
         if self.training:
             settings = self.denoising
-            noised = denoising_queries(
-                targets, self.detector.outputs, settings.number, settings.label_noise, settings.box_noise
-            )
+            noised = denoising_queries(targets, self.slots, settings.number, settings.label_noise, settings.box_noise)
         losses: Losses = self.criterion(self.detector(batch, noised), targets, noised)[0]
         return losses

@@ -14,7 +14,7 @@ from caffdet_cli.values import DenoisingQueries, Group, Queries, Targets
 
 
 def denoising_queries(
-    targets: list[Targets], outputs: int, number: int, label_noise: float, box_noise: float
+    targets: list[Targets], slots: Tensor, number: int, label_noise: float, box_noise: float
 ) -> DenoisingQueries | None:
     """Groups of one positive and one negative copy of every object; None where the batch has no object.
 
@@ -22,7 +22,7 @@ def denoising_queries(
     at offset k of either half. Draws from torch's global generator.
 
     Args:
-        outputs: class slots from which wrong labels are drawn.
+        slots: (n,) class slots from which wrong labels are drawn.
         number: wanted pairs per picture; the fuller the pictures, the fewer groups.
         label_noise: half of this share of the labels is replaced.
         box_noise: largest shift of a corner, in half box sides; negatives are shifted by one to two of it.
@@ -40,7 +40,7 @@ def denoising_queries(
     negative = (torch.arange(labels.shape[1], device=labels.device) % (2 * most)) >= most
     boxes = noised_boxes(boxes, negative, box_noise)
     return DenoisingQueries(
-        labels=noised_labels(labels, outputs, label_noise).masked_fill(empty, -1),
+        labels=noised_labels(labels, slots, label_noise).masked_fill(empty, -1),
         boxes=inverse_sigmoid(boxes).masked_fill(empty[..., None], 0),
         targets=objects,
         positive=~negative & ~empty,
@@ -53,10 +53,10 @@ def group_count(number: int, most: int) -> int:
     return max(number // most, 1) if 2 * number >= 100 else 2 * number
 
 
-def noised_labels(labels: Tensor, outputs: int, noise: float) -> Tensor:
-    """Replace half of the share `noise` of the labels by any class slot."""
+def noised_labels(labels: Tensor, slots: Tensor, noise: float) -> Tensor:
+    """Replace half of the share `noise` of the labels by any of the class slots."""
     replaced = torch.rand(labels.shape, device=labels.device) < noise / 2
-    return torch.where(replaced, torch.randint_like(labels, outputs), labels)
+    return torch.where(replaced, slots[torch.randint_like(labels, len(slots))], labels)
 
 
 def noised_boxes(boxes: Tensor, negative: Tensor, noise: float) -> Tensor:

@@ -150,6 +150,8 @@ class Denoising(Settings):
     """Pairs of positive and negative queries per picture, about; 0 switches denoising off. Below 50 it is, as
     published, half the number of groups, each with two queries per object: smaller numbers may cost more."""
     label_noise: Share = 0.5
+    labels: Literal["classes", "outputs"] = "classes"
+    """Where wrong labels are drawn from: the data set's classes, or, as published, all class slots of the head."""
     box_noise: Weight = 1.0
 
 

@@ -47,11 +47,31 @@ class Augment(Settings):
 
 
 class StepSchedule(Settings):
-    """The learning rate is multiplied by `factor` after `drop` epochs."""
+    """The learning rate is multiplied by `factor` after every `drop` epochs."""
 
     name: Literal["step"] = "step"
     drop: Positive = 30
     factor: Share = 0.1
+    one_epoch_late: bool = False
+    """Every drop one epoch later, as the published code of Lite-DETR and CAFF-Lite-DINO does it."""
+
+
+class MultiStepSchedule(Settings):
+    """The learning rate is multiplied by `factor` after each of these numbers of epochs."""
+
+    name: Literal["multi-step"] = "multi-step"
+    drops: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=1000)] = (33, 45)
+    factor: Share = 0.1
+    one_epoch_late: bool = False
+    """Every drop one epoch later, as the published code of Lite-DETR and CAFF-Lite-DINO does it."""
+
+
+class OneCycleSchedule(Settings):
+    """The learning rate rises along a cosine from a 25th of itself, then falls to a 250,000th; Smith 2018."""
+
+    name: Literal["one-cycle"] = "one-cycle"
+    rise: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of all steps in which it rises."""
 
 
 class LinearSchedule(Settings):
@@ -61,7 +81,16 @@ class LinearSchedule(Settings):
     factor: Share = 0.0
 
 
-Schedule = Annotated[StepSchedule | LinearSchedule, Field(discriminator="name")]
+Schedule = Annotated[StepSchedule | MultiStepSchedule | OneCycleSchedule | LinearSchedule, Field(discriminator="name")]
+
+
+class Average(Settings):
+    """A moving average of the weights, which is what is validated and kept as the best."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """What is kept of the average at every step; published: 0.9997. 0: no average."""
+    first_epoch: Annotated[int, Field(ge=0)] = 0
+    """Epochs before it starts."""
 
 
 class Train(Settings):
@@ -76,6 +105,9 @@ class Train(Settings):
     lr: Annotated[float, Field(gt=0)] = 1e-4
     lr_backbone: Annotated[float, Field(gt=0)] = 1e-5
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    groups: Literal["backbone", "slow-sampling", "no-decay"] = "backbone"
+    """Groups of parameters. `backbone`: backbones at `lr_backbone`. `slow-sampling`: besides, sampling offsets at a
+    tenth of `lr`, as published for Deformable-DETR. `no-decay`: besides, no weight decay on norms and biases."""
     clip: Annotated[float, Field(ge=0)] = 0.1
     """Largest norm of the whole gradient; 0: no clipping."""
     warmup: Annotated[int, Field(ge=0)] = 0
@@ -83,6 +115,9 @@ class Train(Settings):
     schedule: Schedule = StepSchedule()
     freeze_backbone: bool = True
     """Train everything but the backbones, as published for CAFF."""
+    frozen_drop_path: bool = False
+    """Frozen Swin backbones skip blocks in training, as the published code of CAFF-DINO does."""
+    average: Average = Average()
     precision: Literal["fp32", "bf16"] = "fp32"
     validate_every: Positive = 1
     """Epochs between two validations; the last epoch is always validated."""

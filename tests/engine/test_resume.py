@@ -65,6 +65,22 @@ def test_ctrl_c_saves_too(tiny_files, unbroken):
     assert_same_run(unbroken, broken)
 
 
+def test_a_moving_average_goes_on_too_and_is_what_is_kept_as_the_best(tiny_files):
+    overrides = ["train.average.decay=0.6", "train.average.first_epoch=1"]
+    words = {"model": tiny_files.model, "device": "cpu", "overrides": overrides}
+    whole, broken = tiny_files.folder / "whole", tiny_files.folder / "broken"
+    train(tiny_files.dataset, output=whole, **words)
+    with pytest.raises(Stopped):
+        train(tiny_files.dataset, output=broken, watch=Interrupting(6), **words)
+    train(resume=broken, device="cpu")
+    assert_same_run(whole, broken)
+    one, other = read_last(whole), read_last(broken)
+    assert one.average["steps"] == other.average["steps"] == 8  # of three epochs of four steps, the last two
+    for name, value in one.average["weights"].items():
+        assert torch.equal(value, other.average["weights"][name])
+    assert not torch.equal(one.average["weights"]["heads.class_head.weight"], one.weights["heads.class_head.weight"])
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_at_any_moment_and_resumed_ends_with_equal_bits(tiny_files, workers):

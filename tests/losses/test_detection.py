@@ -37,7 +37,7 @@ def predicted(pictures: int, noised: DenoisingQueries | None = None) -> Predicti
 
 def noised_of(targets: list[Targets]) -> DenoisingQueries:
     torch.manual_seed(0)
-    made = denoising_queries(targets, OUTPUTS, 2, 0.0, 0.4)
+    made = denoising_queries(targets, torch.arange(OUTPUTS), 2, 0.0, 0.4)
     assert made is not None
     return made
 

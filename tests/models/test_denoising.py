@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 def noised(counts: list[int], number: int = 50, label_noise: float = 0.0, box_noise: float = 0.0) -> DenoisingQueries:
     torch.manual_seed(0)
-    made = denoising_queries(tiny_targets(counts), OUTPUTS, number, label_noise, box_noise)
+    made = denoising_queries(tiny_targets(counts), torch.arange(OUTPUTS), number, label_noise, box_noise)
     assert made is not None
     return made
 
@@ -29,11 +29,11 @@ def test_groups_follow_the_published_rule(number, most, groups):
 
 
 def test_a_batch_without_objects_has_no_denoising_queries():
-    assert denoising_queries(tiny_targets([0, 0]), OUTPUTS, 100, 0.5, 1.0) is None
+    assert denoising_queries(tiny_targets([0, 0]), torch.arange(OUTPUTS), 100, 0.5, 1.0) is None
 
 
 def test_number_zero_switches_denoising_off():
-    assert denoising_queries(tiny_targets([2]), OUTPUTS, 0, 0.5, 1.0) is None
+    assert denoising_queries(tiny_targets([2]), torch.arange(OUTPUTS), 0, 0.5, 1.0) is None
 
 
 def test_every_group_has_a_positive_and_a_negative_copy_of_every_object():
@@ -70,7 +70,7 @@ def test_corners_move_by_up_to_the_noise_and_those_of_negatives_further(noise, s
     """The boxes lie so well inside the picture that nothing is cut off."""
     torch.manual_seed(seed)
     target = Targets(torch.tensor([[0.5, 0.4, 0.2, 0.3]]), torch.tensor([1]))
-    made = denoising_queries([target], OUTPUTS, 50, 0.0, noise)
+    made = denoising_queries([target], torch.arange(OUTPUTS), 50, 0.0, noise)
     assert made is not None
     moved = centre_to_corners(made.boxes[0].sigmoid()) - centre_to_corners(target.boxes)
     shares = (moved / (torch.tensor([0.2, 0.3, 0.2, 0.3]) / 2)).abs() / noise  # in units of the noise
@@ -82,7 +82,7 @@ def test_corners_move_by_up_to_the_noise_and_those_of_negatives_further(noise, s
 def test_boxes_stay_in_the_picture():
     target = Targets(torch.tensor([[0.05, 0.95, 0.1, 0.1]]), torch.tensor([0]))
     torch.manual_seed(0)
-    made = denoising_queries([target], OUTPUTS, 100, 0.0, 1.0)
+    made = denoising_queries([target], torch.arange(OUTPUTS), 100, 0.0, 1.0)
     assert made is not None
     corners = centre_to_corners(made.boxes[0].sigmoid())
     assert ((corners > -2e-3) & (corners < 1 + 2e-3)).all()  # up to the cut-off of the logit
@@ -91,7 +91,7 @@ def test_boxes_stay_in_the_picture():
 def test_half_of_the_noise_share_of_labels_is_drawn_again():
     torch.manual_seed(0)
     target = Targets(torch.tensor([[0.5, 0.5, 0.2, 0.2]]).repeat(20, 1), torch.zeros(20, dtype=torch.long))
-    made = denoising_queries([target] * 50, 100, 100, 0.5, 0.0)
+    made = denoising_queries([target] * 50, torch.arange(100), 100, 0.5, 0.0)
     assert made is not None
     changed = (made.labels != 0).float().mean().item()
     assert changed == pytest.approx(0.25 * 0.99, abs=0.01)

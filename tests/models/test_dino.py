@@ -106,7 +106,7 @@ def test_matching_queries_do_not_notice_denoising_queries(settings):
     network = tiny_detector(settings).eval()
     batch = batch_for(settings, [(96, 128), (128, 96)])
     torch.manual_seed(0)
-    noised = denoising_queries(tiny_targets([2, 0]), OUTPUTS, 5, 0.5, 1.0)
+    noised = denoising_queries(tiny_targets([2, 0]), torch.arange(OUTPUTS), 5, 0.5, 1.0)
     assert noised is not None
     with torch.no_grad():
         without, beside = network(batch), network(batch, noised)
@@ -119,7 +119,7 @@ def test_a_group_of_denoising_queries_does_not_notice_other_groups():
     settings = tiny_settings()
     network = tiny_detector(settings).eval()
     batch = batch_for(settings, [(96, 128)])
-    noised = denoising_queries(tiny_targets([1]), OUTPUTS, 2, 0.0, 0.0)  # four groups of two slots
+    noised = denoising_queries(tiny_targets([1]), torch.arange(OUTPUTS), 2, 0.0, 0.0)  # four groups of two slots
     assert noised is not None
     changed = noised._replace(boxes=noised.boxes.clone())
     changed.boxes[:, 4:] += 0.5

@@ -10,6 +10,7 @@ from runners.components import components
 from runners.fusion import fusion
 from runners.layout import layout
 from runners.mono_init import coco_mono_init
+from runners.optimizer import optimizer
 from runners.paired_loader import paired_loader
 from runners.transforms import transforms
 from runners.voc_to_coco import voc_to_coco
@@ -29,6 +30,7 @@ RUNNERS: dict[tuple[str, str], Runner] = {
     ("lite_dino", "detector_loss"): lite_dino.detector_loss,
     ("lite_dino", "layout"): layout,
     ("lite_dino", "msda_core"): msda_core,
+    ("lite_dino", "optimizer"): optimizer,
     ("lite_dino", "postprocess"): components,
     ("lite_dino", "transforms"): transforms,
 }

@@ -65,7 +65,8 @@ def loss(case: Case, spelling: Spelling) -> None:
     targets = targets_of(case, spelling, len(batch.ids))
     freeze(case, detector, settings)
     own = force_recorded_choice(case, detector)
-    noised = denoising_queries(targets, settings.outputs, noise.number, noise.label_noise, noise.box_noise)
+    slots = torch.arange(settings.outputs)
+    noised = denoising_queries(targets, slots, noise.number, noise.label_noise, noise.box_noise)
     # In plain mode: a hidden unit that is zero up to rounding decides by its sign about a visible share of a bias'
     # gradient, and only the published operations round as recorded. tests/kernels compare native gradients with plain.
     with choice.implementation("reference"), traced(detector, table) as outputs:

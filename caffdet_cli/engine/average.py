@@ -1,0 +1,41 @@
+"""A moving average of a detector's weights, torch's own; every tensor counts once, whatever names a file gives it."""
+
+from typing import Any
+
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from caffdet_cli.models.dino import Dino
+from caffdet_cli.settings.train import Average
+
+
+class MovingAverage:
+    """Follows a detector step by step, from an epoch on."""
+
+    def __init__(self, detector: Dino, settings: Average):
+        self.average = AveragedModel(detector, multi_avg_fn=get_ema_multi_avg_fn(settings.decay))  # type: ignore[no-untyped-call]
+        self.average.requires_grad_(False)
+        self.first_epoch = settings.first_epoch
+
+    def update(self, detector: Dino, epoch: int) -> None:
+        """After a step of this epoch, counted from 0."""
+        if epoch >= self.first_epoch:
+            self.average.update_parameters(detector)
+
+    @property
+    def started(self) -> bool:
+        return int(self.average.n_averaged) > 0
+
+    @property
+    def detector(self) -> Dino:
+        """The detector with the averaged weights."""
+        assert isinstance(self.average.module, Dino)
+        return self.average.module
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {"steps": int(self.average.n_averaged), "weights": self.detector.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The reverse of `state`."""
+        self.detector.load_state_dict(state["weights"])
+        self.average.n_averaged.fill_(state["steps"])
