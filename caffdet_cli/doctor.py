@@ -200,7 +200,7 @@ def _weights(report: Report) -> None:
         try:
             report.folders.append(Line(f"weights {name}", str(find_weights(name)), "found"))
         except WeightsError as error:  # noqa: PERF203  # a handful
-            command = next((line.strip() for line in str(error).splitlines() if "curl" in line), "")
+            command = next((line.strip() for line in str(error).splitlines() if "download-weights" in line), "")
             report.missing.append(Line(f"weights {name}", command, "what caffdet train starts from"))
 
 

@@ -17,7 +17,21 @@ from typing import TextIO
 
 import typer
 
-from caffdet_cli.commands import config, convert, demo, doctor, evaluate, ops, options, predict, train, visualize
+from caffdet_cli.commands import (
+    benchmark,
+    config,
+    convert,
+    demo,
+    doctor,
+    download_weights,
+    evaluate,
+    ops,
+    options,
+    predict,
+    train,
+    visualize,
+    weights,
+)
 from caffdet_cli.commands.console import clean, wants_rich
 from caffdet_cli.errors import CaffdetError
 
@@ -38,6 +52,9 @@ app.command("train")(train.command)
 app.command("eval")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("visualize")(visualize.command)
+app.command("download-weights")(download_weights.command)
+app.add_typer(weights.app, name="weights")
+app.command("benchmark")(benchmark.command)
 app.add_typer(config.app, name="config")
 app.add_typer(ops.app, name="ops")
 app.command("doctor")(doctor.command)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def command(
     format: Annotated[
-        str | None, typer.Argument(metavar="FORMAT", help="llvip, flir or voc.", show_default=False)
+        str | None, typer.Argument(metavar="FORMAT", help="llvip, flir, voc or coco.", show_default=False)
     ] = None,
     source: Annotated[
         str | None, typer.Argument(metavar="SOURCE", help="The data set's folder.", show_default=False)

@@ -119,6 +119,8 @@ def _show(report: "SpectraReport", json: bool, progress: Progress) -> None:
     judged = verdict(report)
     if judged and not judged.pays:
         progress.warn(judged.sentence)
+    if report.published and not report.published.reproduced:
+        progress.warn(report.published.sentence)
     if json:
         console.print_json(to_json(report))
         return
@@ -128,3 +130,5 @@ def _show(report: "SpectraReport", json: bool, progress: Progress) -> None:
             console.table(f"{number} of each class, percent", *class_table(report, number))
     if judged and judged.pays:
         console.echo(judged.sentence)
+    if report.published and report.published.reproduced:
+        console.echo(report.published.sentence)

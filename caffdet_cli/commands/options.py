@@ -37,7 +37,9 @@ Recipe = Annotated[
 ]
 Weights = Annotated[
     str | None,
-    typer.Option("--weights", metavar="NAME|FILE", help="A checkpoint of caffdet or a published one."),
+    typer.Option(
+        "--weights", metavar="NAME|FILE|URL", help="A checkpoint of caffdet or a published one; an address is fetched."
+    ),
 ]
 Set = Annotated[
     list[str] | None,

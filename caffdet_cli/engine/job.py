@@ -66,7 +66,7 @@ def new_job(
     if root is not None:  # the run must find its data again when it is continued from another folder
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(root.resolve())})})
     train, val, val_split = _splits(config, root, progress)
-    start = find_weights(config.train.weights) if config.train.weights else None
+    start = find_weights(config.train.weights, progress) if config.train.weights else None
     if start is not None and Path(config.train.weights).expanduser().exists():  # no name: found from any folder again
         config = config.model_copy(update={"train": config.train.model_copy(update={"weights": str(start.resolve())})})
     name = f"{Path(model or config.data.model or 'model').stem}-{config.data.name or Path(dataset).stem}"
@@ -111,7 +111,7 @@ def resumed_job(run: str | Path, *, overrides: Sequence[str] = (), progress: Pro
         )
     train, val, val_split = _splits(config, None, progress)
     fresh = last_of(folder) is None  # killed before its first checkpoint
-    start = find_weights(config.train.weights) if config.train.weights and fresh else None
+    start = find_weights(config.train.weights, progress) if config.train.weights and fresh else None
     return Job(config, conventions_of(config, train), train, val, val_split, folder, start, resume=True)
 
 

@@ -34,10 +34,12 @@ from caffdet_cli.losses.objective import DinoObjective
 from caffdet_cli.models.build import detector as build_detector
 from caffdet_cli.models.dino import Dino
 from caffdet_cli.paths import friendly_writes
-from caffdet_cli.progress import Bars
+from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.values import Losses, Targets
-from caffdet_cli.weights.load import read_stored
-from caffdet_cli.weights.start import Account, start_from_single
+from caffdet_cli.weights.coco_slots import coco_slots
+from caffdet_cli.weights.load import check_numbers, read_stored
+from caffdet_cli.weights.naming import whole_configuration
+from caffdet_cli.weights.start import Account, remarks, start_from_single
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Trainer:
         saved = read_last(job.folder) if job.resume else None
         set_seed(self.settings.seed)
         self.detector = build_detector(job.config.model, len(job.conventions.classes))
-        self.account = start(self.detector, job) if saved is None else None
+        self.account = start(self.detector, job, watch.progress) if saved is None else None
         self.detector.to(self.accelerator.device)
         criterion = DinoCriterion(job.config.model.costs, job.config.model.loss)
         classes = [slot for slot, name in enumerate(job.conventions.classes) if name is not None]
@@ -297,22 +299,31 @@ class Trainer:
         )
 
 
-def start(detector: torch.nn.Module, job: Job) -> Account | None:
+def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | None:
     """Fill a new detector from the job's starting weights; None where it starts from random ones."""
     if job.weights is None:
         return None
-    stored = read_stored(job.weights)
-    if len(stored.model.spectra) > len(job.config.model.spectra):
+    stored, model = read_stored(job.weights), job.config.model
+    check_numbers(stored, job.weights)
+    if len(stored.model.spectra) > len(model.spectra):
         raise WeightsError(
             f"{job.weights} is a model of two spectra, this one has one; start from a model of one spectrum"
         )
-    state, account = start_from_single(detector.state_dict(), stored.state, job.config.model)
+    known = stored.conventions.classes or (coco_slots() if stored.model.outputs == len(coco_slots()) else ())
+    state, account = start_from_single(detector.state_dict(), stored.state, model, job.conventions.classes, known)
     fitting = len(account.copied) + len(account.to_both_streams)
     if len(account.mismatched) > fitting:
         raise WeightsError(
             f"{job.weights} is of another model: {fitting} of its tensors fit, {len(account.mismatched)} have another "
             "shape; take the model it was made for, or train with --from-scratch"
         )
+    wanted = stored.model.model_copy(
+        update={name: getattr(model, name) for name in ("spectra", "fusion", "shared_backbone")}
+    )
+    for remark in remarks(stored.model, model, whole_configuration(wanted)):
+        progress.warn(remark)
+    for line in account.class_lines():
+        progress.say(line)
     detector.load_state_dict(state)
     return account
 

@@ -14,6 +14,7 @@ from caffdet_cli.data.formats.detections import DetectionArrays, write_detection
 from caffdet_cli.data.splits import class_slots, load_split
 from caffdet_cli.errors import ConfigError, DatasetError
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
+from caffdet_cli.evaluation.receipt import published_beside, receipt, write_receipt
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.predictor import Given, Predictor, choose_device, relabelled
@@ -56,7 +57,7 @@ def evaluate(
         spectrum: what a pair model is given; None: both, and each alone.
         against: checkpoints trained on RGB alone and on IR alone, to be beaten.
         batch: padding changes results of CAFF; 1, as published, has none.
-        output: folder for `report.json` and `detections-<spectra>.json`.
+        output: folder for `report.json`, `receipt.json` and `detections-<spectra>.json`.
 
     Raises:
         WeightsError, DatasetError, ConfigError, OutputError: what is wrong, and where.
@@ -75,8 +76,14 @@ def evaluate(
     if split is None:
         progress.say(f"scoring on the split {name!r} ({len(annotations.examples)} pictures)")
     settings = (place, precision or "fp32", batch or 1, 2 if workers is None else workers)
+    used = with_classes(main, annotations, data)
+    if settings[2] > 1 and len(used.spectra) > 1:
+        progress.warn(
+            f"--batch {settings[2]}: pictures of other sizes are padded, and padding changes results of CAFF; "
+            "published numbers are of batch 1"
+        )
     reports: dict[str, CocoReport] = {}
-    written = ("report.json", *(f"detections-{given}.json" for given in ("pair", "rgb", "ir")))
+    written = ("report.json", "receipt.json", *(f"detections-{given}.json" for given in ("pair", "rgb", "ir")))
     place_of_results = (
         nullcontext() if output is None else whole_folder(Path(output), overwrite=overwrite, replaced=written)
     )
@@ -92,9 +99,13 @@ def evaluate(
         for alone, other in others.items():
             found, conventions = detect(other, annotations, data, "pair", *settings, progress)
             rivals[alone] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
-        report = SpectraReport(reports, rivals)
+        published = published_beside(weights, main.source, data.name, name, next(iter(reports.values())))
+        report = SpectraReport(reports, rivals, published)
         if folder is not None:
             write_report(report, folder / "report.json")
+            how = {"device": str(place), "precision": settings[1], "batch": settings[2], "spectra": given_all}
+            made_of = receipt(weights, main.source, annotations, data.name, name, used, how)
+            write_receipt(made_of, folder / "receipt.json")
     return report
 
 

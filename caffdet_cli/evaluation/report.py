@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from caffdet_cli.evaluation.coco import NUMBERS, CocoReport
+from caffdet_cli.evaluation.receipt import Published
 from caffdet_cli.paths import write_text
 
 
@@ -18,6 +19,8 @@ class SpectraReport:
     """By what the detector was given: "pair", and with the other removed "rgb" and "ir". Of a file: "file"."""
     against: Mapping[str, CocoReport] = field(default_factory=dict)
     """By spectrum: detectors that were trained on it alone."""
+    published: Published | None = None
+    """Of a released file on its own data set: what was published, beside what was measured."""
 
     @property
     def images(self) -> int:
@@ -63,7 +66,7 @@ def to_json(report: SpectraReport) -> dict[str, Any]:
     """What `caffdet eval --json` prints; figures 0..1, -1 where undefined.
 
     With single-spectrum detectors there are two more keys: `against`, of the same form as `spectra`, and
-    `fusion_pays` (null where undefined).
+    `fusion_pays` (null where undefined); of a released file on its own data set there is `published`.
     """
     value: dict[str, Any] = {
         "schema": 1,
@@ -75,6 +78,15 @@ def to_json(report: SpectraReport) -> dict[str, Any]:
         judged = verdict(report)
         value["against"] = {name: _form(one) for name, one in report.against.items()}
         value["fusion_pays"] = judged.pays if judged else None
+    if report.published:
+        numbers = {
+            each.number: {"published": each.published, "measured": each.measured} for each in report.published.numbers
+        }
+        value["published"] = {
+            "name": report.published.name,
+            "numbers": numbers,
+            "reproduced": report.published.reproduced,
+        }
     return value
 
 

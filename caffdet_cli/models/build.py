@@ -45,6 +45,7 @@ def detector(settings: schema.Model, outputs: int) -> Dino:
         decoder=parts[2],
         heads=Heads(class_head, box_head),
         detections=settings.detections,
+        nms_iou=settings.nms_iou or None,
     )
 
 

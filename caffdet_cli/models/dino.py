@@ -29,6 +29,7 @@ class Dino(nn.Module):
         decoder: Decoder,
         heads: Heads,
         detections: int,
+        nms_iou: float | None = None,
     ):
         super().__init__()
         self.pyramid = pyramid
@@ -39,6 +40,7 @@ class Dino(nn.Module):
         self.decoder = decoder
         self.heads = heads
         self.detections = detections
+        self.nms_iou = nms_iou
         self.outputs = denoising.outputs
 
     def forward(self, batch: Batch, denoising: DenoisingQueries | None = None) -> Predictions:
@@ -56,7 +58,8 @@ class Dino(nn.Module):
     def postprocess(self, predictions: Predictions, batch: Batch) -> list[Detections]:
         """Detections of each picture, in pixels of its reference picture on disk."""
         sizes = batch.spectra[batch.reference].original_sizes
-        return best_detections(predictions.matching.logits[-1], predictions.matching.boxes[-1], sizes, self.detections)
+        logits, boxes = predictions.matching.logits[-1], predictions.matching.boxes[-1]
+        return best_detections(logits, boxes, sizes, self.detections, self.nms_iou)
 
 
 def split_by_group(logits: Tensor, boxes: Tensor, groups: tuple[Group, ...], proposals: Proposals) -> Predictions:

@@ -211,7 +211,9 @@ class Dino(Settings):
     decoder: Decoder = Decoder()
     queries: Positive = 900
     detections: Positive = 300
-    """Boxes kept per picture."""
+    """Boxes kept per picture; fewer where queries times class slots are fewer."""
+    nms_iou: Share = 0.0
+    """Drop a box that overlaps a better one, of whatever class, by more than this; 0, as published: keep all."""
     position_temperature: Annotated[float, Field(gt=0)] = 20.0
     denoising: Denoising = Denoising()
     costs: Costs = Costs()

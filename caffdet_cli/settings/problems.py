@@ -134,9 +134,8 @@ def _one_of(said: object, context: dict[str, Any]) -> str:
     text = str(context.get("expected") or context.get("expected_tags"))
     words = [word.strip().strip("'") for word in text.replace(" or ", ", ").split(",")]
     near = difflib.get_close_matches(str(said), words, n=1)
-    return f"must be {text.replace(', ', ' or ', 1) if len(words) == 2 else text}" + (
-        f"; did you mean {near[0]!r}?" if near else ""
-    )
+    listed = text if " or " in text else " or ".join(text.rsplit(", ", 1))
+    return f"must be {listed}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def _keys(details: ErrorDetails, tree: Tree) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from torch import Tensor
@@ -29,17 +29,43 @@ _SHARED_OFFSETS = 8 * 4 * 2  # heads, points, x and y: offsets that all levels s
 _SIZES = ("transformer.tgt_embed.weight", "transformer.enc_out_class_embed.weight", "transformer.level_embed")
 
 
-def read_published(path: Path) -> dict[str, Tensor]:
-    """The `model` entry of a published file, without a `module.` prefix.
+class Published(NamedTuple):
+    """A published file."""
+
+    state: dict[str, Tensor]  # without a `module.` prefix
+    entries: dict[str, Any]  # what lies beside the weights: plain values as they are, else what it is
+
+
+def read_published(path: Path, average: bool = False) -> Published:
+    """The `model` entry of a published file; with `average`, its `ema_model`.
 
     Raises:
-        WeightsError: the file is broken, carries code, or holds no tensors.
+        WeightsError: the file is broken, carries code, or holds no tensors there.
     """
     content = read_pickle(path, [argparse.Namespace])
-    state = content.get("model", content) if isinstance(content, Mapping) else None
+    if average:
+        state = content.get("ema_model") if isinstance(content, Mapping) else None
+        if state is None:
+            raise WeightsError(f"{path} has no moving average (no entry 'ema_model'); leave --ema out")
+    else:
+        state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no tensors under 'model'; it looks like {_kind(content)}")
-    return {str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    # `ema_model` of upstream wraps the model in its own module, `module.`, and so may data-parallel training.
+    for _ in range(2):
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    beside = {} if state is content else {str(name): value for name, value in content.items() if name != "model"}
+    return Published(tensors, {name: _plain(value) for name, value in beside.items()})
+
+
+def _plain(value: object) -> Any:
+    """A value that can be printed; of the rest, what it is."""
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    if isinstance(value, argparse.Namespace):
+        return {name: each for name, each in vars(value).items() if isinstance(each, bool | int | float | str)}
+    return f"{type(value).__name__} of {len(value)}" if isinstance(value, Mapping | list) else type(value).__name__
 
 
 def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
@@ -72,7 +98,8 @@ def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
         "width": width,
         "queries": state["transformer.tgt_embed.weight"].shape[0],
         "levels": state["transformer.level_embed"].shape[0],
-        "encoder": _encoder(state, layers),
+        "encoder": _encoder(state, layers) | _feedforward(state, "encoder"),
+        "decoder": {"layers": _count(state, r"transformer\.decoder\.layers\.(\d+)\.")} | _feedforward(state, "decoder"),
     }
     try:
         return Dino.model_validate(facts)
@@ -93,6 +120,11 @@ def _encoder(state: Mapping[str, Tensor], layers: int) -> dict[str, object]:
         "project_keys": f"{_FIRST}key_proj.weight" in state,
         "shared_offsets": len(state.get(f"{_FIRST}sampling_offsets.bias", ())) == _SHARED_OFFSETS,
     }
+
+
+def _feedforward(state: Mapping[str, Tensor], part: str) -> dict[str, object]:
+    expand = state.get(f"transformer.{part}.layers.0.linear1.weight")
+    return {} if expand is None else {"feedforward": len(expand)}
 
 
 def _backbone(state: Mapping[str, Tensor], prefix: str) -> dict[str, object]:

@@ -1,20 +1,30 @@
 """Starting a detector from another one's weights: what fits is copied, the rest keeps its initial values.
 
 A pair model starts from a detector of one spectrum ("COCO initialisation"): its backbone and its neck go into both
-streams. Published CAFF results are out of reach without it.
+streams. Published CAFF results are out of reach without it. Where the classes are others, the heads' rows of classes
+with the same name are copied.
 
 Source: --pretrain_model_coco in main.py of kevinhelvig/CAFF-DETR.
 """
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
-from caffdet_cli.settings.model import Model
+from caffdet_cli.settings.model import InterleavedEncoder, Model
 
+Names = Sequence[str | None]  # of class slots
+
+_BY_CLASS = (  # tensors with a row for each class slot; the last has one more
+    "heads.class_head.weight",
+    "heads.class_head.bias",
+    "selection.class_head.weight",
+    "selection.class_head.bias",
+    "denoising.table.weight",
+)
 _STREAM = re.compile(r"pyramid\.(backbone|neck)s\.\d+\.(.+)")
 
 
@@ -26,12 +36,15 @@ class Account(NamedTuple):
     left: list[str]  # the source has nothing for them: initial values
     mismatched: list[str]  # the source's shape is another (class count, number of queries): initial values
     unused: list[str]  # names of the source that no tensor was filled from
+    by_class: list[str]  # heads of other classes: rows of the classes below were copied, the others are initial values
+    classes: list[tuple[str, str | None]]  # every class of the started model, and the one that it got its rows from
 
     def rows(self) -> list[tuple[str, int, str]]:
         """A summary for a table: part of the model, number of tensors, what became of them."""
         fates = {
             "copied": self.copied,
             "copied into both streams": self.to_both_streams,
+            "copied class by class": self.by_class,
             "initial values: not in the starting weights": self.left,
             "initial values: another shape": self.mismatched,
             "not in this model": self.unused,
@@ -40,9 +53,20 @@ class Account(NamedTuple):
         order = list(dict.fromkeys(part for part, _ in counts))
         return [(part, counts[part, fate], fate) for part in order for fate in fates if counts[part, fate]]
 
+    def class_lines(self) -> list[str]:
+        """What became of each class, where the heads' classes are others."""
+        known = [f"{name} (from {origin})" if origin != name else name for name, origin in self.classes if origin]
+        new = [name for name, origin in self.classes if origin is None]
+        lines = [f"classes that the starting weights know: {', '.join(known)}"] if known else []
+        return [*lines, f"classes that start from initial values: {', '.join(new)}"] if new else lines
+
 
 def start_from_single(
-    state: Mapping[str, Tensor], source: Mapping[str, Tensor], model: Model
+    state: Mapping[str, Tensor],
+    source: Mapping[str, Tensor],
+    model: Model,
+    names: Names = (),
+    source_names: Names = (),
 ) -> tuple[dict[str, Tensor], Account]:
     """Fill a detector's state from another one's.
 
@@ -50,12 +74,14 @@ def start_from_single(
         state: `state_dict()` of the detector that is to start, with its initial values.
         source: state of the trained detector under our names: of one spectrum, or of the same kind as `state`.
         model: settings of the detector that is to start.
+        names, source_names: of the class slots of both; where the heads have other sizes, rows go by name.
 
     Returns:
         Its new state, and what was copied.
     """
     started = dict(state)
-    account = Account([], [], [], [], [])
+    account = Account([], [], [], [], [], [], [])
+    rows = same_classes(names, source_names)
     used = set()
     for name, value in state.items():
         origin = next((each for each in _origins(name, model) if each in source), None)
@@ -64,12 +90,78 @@ def start_from_single(
             continue
         used.add(origin)
         if source[origin].shape != value.shape:
-            account.mismatched.append(name)
+            if name in _BY_CLASS and rows and source[origin].shape[1:] == value.shape[1:]:
+                started[name] = _refilled(value, source[origin], rows)
+                account.by_class.append(name)
+            else:
+                account.mismatched.append(name)
             continue
         started[name] = source[origin]
         (account.copied if origin == name else account.to_both_streams).append(name)
     account.unused.extend(name for name in source if name not in used)
+    if account.by_class:
+        account.classes.extend(
+            (name, source_names[rows[slot]] if slot in rows else None) for slot, name in enumerate(names) if name
+        )
     return started, account
+
+
+def same_classes(names: Names, source_names: Names) -> dict[int, int]:
+    """Slots of classes with the same name, in any spelling of capitals, `-` and `_`: started -> source."""
+    known = {_plain(name): slot for slot, name in enumerate(source_names) if name}
+    return {slot: known[_plain(name)] for slot, name in enumerate(names) if name and _plain(name) in known}
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("-", " ").replace("_", " ").strip()
+
+
+def _refilled(value: Tensor, source: Tensor, rows: Mapping[int, int]) -> Tensor:
+    filled = value.clone()
+    for slot, origin in rows.items():
+        if slot < len(filled) and origin < len(source):
+            filled[slot] = source[origin].to(filled.dtype)
+    return filled
+
+
+def remarks(source: Model, model: Model, configuration: str = "") -> list[str]:
+    """What is computed in another way than the starting weights were trained with; one sentence each.
+
+    Args:
+        configuration: a shipped model that takes the whole of the weights, if there is one.
+    """
+    take = f"; --model {configuration} takes the whole file" if configuration else ""
+    found = []
+    if source.key_aware != model.key_aware:
+        kinds = {True: "key-aware", False: "plain"}
+        found.append(
+            f"the starting weights are of {kinds[source.key_aware]} attention and the model is "
+            f"{kinds[model.key_aware]} (model.key_aware = {str(model.key_aware).lower()}): what only one of them has "
+            f"starts from initial values, and results of the weights are not kept{take}"
+        )
+    if source.encoder.name != model.encoder.name:
+        found.append(
+            f"the starting weights have encoder.name = {source.encoder.name!r}, the model "
+            f"{model.encoder.name!r}: layers update other tokens than they were trained for{take}"
+        )
+    elif isinstance(source.encoder, InterleavedEncoder) and isinstance(model.encoder, InterleavedEncoder):
+        for key in ("blocks", "high_levels", "small_feedforward", "shared_offsets", "project_keys"):
+            theirs, ours = getattr(source.encoder, key), getattr(model.encoder, key)
+            if theirs != ours:
+                found.append(
+                    f"the starting weights were trained with encoder.{key} = {_toml(theirs)}, the model has "
+                    f"{_toml(ours)}{take}"
+                )
+    if source.backbone.name != model.backbone.name:
+        found.append(
+            f"the starting weights have a {source.backbone.name} backbone, the model a {model.backbone.name}: "
+            f"the backbone starts from initial values{take}"
+        )
+    return found
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _origins(name: str, model: Model) -> list[str]:

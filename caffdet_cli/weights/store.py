@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
@@ -26,6 +27,7 @@ class Stored(NamedTuple):
     model: Model
     conventions: Conventions
     state: dict[str, Tensor]
+    entries: Mapping[str, Any] = MappingProxyType({})  # of a published file, beside its weights
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], model: Model, conventions: Conventions) -> None:

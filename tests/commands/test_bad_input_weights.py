@@ -28,7 +28,7 @@ CHECKPOINTS: list[tuple[str, str, Callable[[Path], object] | None, str]] = [
     # fault, what follows --weights, what makes it, what is said
     ("missing checkpoint", "nowhere.safetensors", None, "nowhere.safetensors is not there"),
     ("unknown name", "lite-dino-r50-coc", None, "'lite-dino-r50-coc' | did you mean 'lite-dino-r50-coco'"),
-    ("published name, not fetched", "lite-dino-r50-coco", None, "not at hand | curl -L"),
+    ("published name, not fetched", "lite-dino-r50-coco", None, "not at hand | caffdet download-weights"),
     ("folder without checkpoint", "data", None, "data has no checkpoint"),
     ("empty checkpoint", "w.safetensors", put("w.safetensors", b""), "w.safetensors"),
     ("empty .pth", "w.pth", put("w.pth", b""), "w.pth | truncated"),

@@ -106,7 +106,7 @@ def test_llvip_knows_its_model_and_says_how_to_fetch_its_weights(tiny_files, cap
     words += ["--set", "data.splits.test.annotations=['train.json']"]
     assert main(words) == 2
     said = capsys.readouterr().err
-    assert "curl -L -o" in said
+    assert "caffdet download-weights lite-dino-r50-coco" in said
     assert "--from-scratch" in said
     assert main([*words, "--from-scratch", "--dry-run"]) == 0
     assert "would train ir+rgb from random weights into runs/caff-lite-dino-r50-llvip-1" in capsys.readouterr().out

@@ -178,3 +178,12 @@ def test_weights_of_a_detector_are_random_by_seed():
     one, same, other = (tiny_detector(tiny_settings(), seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["flatten.level_embedding"], other["flatten.level_embedding"])
+
+
+def test_overlapping_boxes_are_dropped_where_asked():
+    settings = tiny_settings(detections=10)
+    keeps, drops = (tiny_detector(each).eval() for each in (settings, settings.model_copy(update={"nms_iou": 0.01})))
+    batch = tiny_batch([(64, 64)])
+    with torch.inference_mode():
+        predictions = keeps(batch)
+    assert len(drops.postprocess(predictions, batch)[0].scores) < len(keeps.postprocess(predictions, batch)[0].scores)

@@ -172,5 +172,5 @@ def test_a_run_folder_stands_for_its_best_checkpoint(tmp_path, monkeypatch):
     assert find_weights(str(tmp_path / "run")) == best / "model.safetensors"
     with pytest.raises(WeightsError, match="did you mean 'lite-dino-r50-coco'"):
         find_weights("lite-dino-r50-coko")
-    with pytest.raises(WeightsError, match="curl"):
+    with pytest.raises(WeightsError, match="caffdet download-weights lite-dino-r50-coco"):
         find_weights("lite-dino-r50-coco")

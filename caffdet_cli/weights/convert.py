@@ -1,0 +1,128 @@
+"""A checkpoint from one form into the other: published files to ours, and back."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import ValidationError
+
+from caffdet_cli.errors import ConfigError, OutputError, WeightsError
+from caffdet_cli.models.build import detector
+from caffdet_cli.paths import whole_file
+from caffdet_cli.settings.conventions import Conventions
+from caffdet_cli.settings.model import Model, Swin
+from caffdet_cli.weights.coco_slots import coco_slots
+from caffdet_cli.weights.known import find_weights
+from caffdet_cli.weights.load import check_shapes, outputs_of, read_stored
+from caffdet_cli.weights.remap import swin_indices, to_published
+from caffdet_cli.weights.store import Stored, save_weights
+
+Form = Literal["caffdet", "published"]
+
+
+class Converted(NamedTuple):
+    """What was written."""
+
+    path: Path
+    tensors: int
+    model: Model
+
+
+def convert_weights(
+    weights: str,
+    output: str | Path,
+    *,
+    to: Form = "caffdet",
+    average: bool = False,
+    classes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    overwrite: bool = False,
+) -> Converted:
+    """Read a checkpoint of either form and write it in the other one, or in the same with more said about it.
+
+    Args:
+        weights: a run folder, a checkpoint folder or file, a released name, or an address.
+        output: `.safetensors` for ours, `.pth` for the published form.
+        average: of a published file, take its moving average (`ema_model`).
+        classes: names of the class slots in their order, or the one word `coco` for the 91 slots of COCO.
+        overrides: `model.key=value` for what a published file does not tell, such as `model.encoder.high_levels=2`.
+
+    Raises:
+        WeightsError: not at hand, broken, of an unknown architecture, or the settings do not fit the tensors.
+        OutputError: the output exists, or its ending is that of the other form.
+    """
+    path, target = find_weights(weights), Path(output)
+    ending = ".safetensors" if to == "caffdet" else ".pth"
+    if target.suffix != ending:
+        raise OutputError(f"{target} must end in {ending} (--to {to})")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists; choose another --output or add --overwrite")
+    stored = read_stored(path, average)
+    stored = stored._replace(model=changed(stored.model, overrides))
+    if classes:
+        stored = stored._replace(conventions=named(stored, classes))
+    with torch.device("meta"):
+        network = detector(stored.model, outputs_of(stored))
+    check_shapes(network, stored, path)
+    if apart := network.state_dict().keys() ^ stored.state.keys():
+        raise WeightsError(f"{path} does not fit these settings: {len(apart)} tensors, among them {min(apart)}")
+    if to == "caffdet":
+        save_weights(target, stored.state, stored.model, stored.conventions)
+        return Converted(target, len(stored.state), stored.model)
+    return Converted(target, write_published(target, stored), stored.model)
+
+
+def write_published(target: Path, stored: Stored) -> int:
+    """Write a file that the published code loads; the number of tensors under all their names."""
+    published = to_published(stored.state, stored.model)
+    if isinstance(stored.model.backbone, Swin):
+        published |= swin_indices(published, stored.model.backbone.window)
+    written = io.BytesIO()  # torch hides why a write to a file fails
+    torch.save({"model": published}, written)
+    with whole_file(target) as part:
+        part.write_bytes(written.getbuffer())
+    return len(published)
+
+
+def changed(model: Model, overrides: Sequence[str]) -> Model:
+    """The settings with other values.
+
+    Raises:
+        ConfigError: no `model.key=value`, or no value that the model takes.
+    """
+    values = model.model_dump()
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        *path, last = key.split(".")
+        table = values
+        for word in path[1:]:
+            table = table.get(word, {}) if isinstance(table, dict) else {}
+        if not equals or path[:1] != ["model"] or not isinstance(table, dict) or last not in table:
+            raise ConfigError(f"--set {override}: must be model.KEY=VALUE with a key of this model")
+        table[last] = _value(text)
+    try:
+        return Model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"--set: model.{where}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def named(stored: Stored, classes: Sequence[str]) -> Conventions:
+    """The conventions with names for the class slots."""
+    slots = stored.model.outputs or len(stored.conventions.classes)
+    names: tuple[str | None, ...] = coco_slots() if list(classes) == ["coco"] else tuple(classes)
+    if len(names) != slots:
+        raise ConfigError(f"--classes names {len(names)} classes, the head has {slots} slots")
+    ids = tuple(slot if name is not None else None for slot, name in enumerate(names))
+    return stored.conventions.model_copy(update={"classes": names, "category_ids": ids})

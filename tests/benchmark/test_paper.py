@@ -1,0 +1,91 @@
+"""Published figures: what is shipped agrees with the published code's own tools."""
+
+import pytest
+
+from caffdet_cli.benchmark.paper import Case, Row, paper_rows, published_cases, rows_of
+from caffdet_cli.errors import ConfigError
+from caffdet_cli.progress import Progress
+from caffdet_cli.settings.load import load_config, names
+
+CASES = list(published_cases())
+
+
+def title(case: Case) -> str:
+    return f"{case.name} {case.counting or 'parameters'} {'x'.join(map(str, case.size))}"
+
+
+def agrees(case: Case) -> None:
+    rows = rows_of(case)
+    assert [row.quantity for row in rows] == list(case.figures)
+    if rows[0].missing:
+        pytest.skip(rows[0].missing)
+    wrong = [(row.quantity, row.measured, row.expected) for row in rows if row.agrees is False]
+    assert not wrong
+    assert all(row.measured is not None and row.ours is not None for row in rows)
+
+
+TYPICAL = ("dino-r50", "lite-dino-r50-h3l1-2p1x3", "caff-lite-dino-r50")
+QUICK = [
+    case
+    for case in CASES
+    if case.counting is None
+    or (case.size[0] < 800 and "Lite" in case.name)
+    or (case.config in TYPICAL and case.counting == "fvcore" and case.size[0] == 850)
+]
+
+
+@pytest.mark.parametrize("case", QUICK, ids=title)
+def test_measured_is_within_a_percent_of_what_the_published_code_counts(case):
+    agrees(case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [case for case in CASES if case not in QUICK], ids=title)
+def test_measured_is_within_a_percent_at_other_sizes_too(case):
+    agrees(case)
+
+
+def test_every_figure_has_a_value_and_every_model_valid_settings():
+    shipped = {one.name for one in names() if one.kind == "model"}
+    for case in CASES:
+        assert case.figures
+        assert all(set(values) <= {"expected", "published"} and values for values in case.figures.values())
+        if case.config in shipped:
+            load_config(model=case.config, overrides=case.overrides)
+
+
+def test_the_tables_of_the_papers_are_there():
+    printed = {
+        (case.name, quantity) for case in CASES for quantity, each in case.figures.items() if "published" in each
+    }
+    for name in ("DINO R50 4-scale", "Lite-DINO R50 H2L2-(2+1)x3", "Lite-DINO Swin-T H3L1-(2+1)x3"):
+        assert {(name, "gflops"), (name, "encoder_gflops")} <= printed
+
+
+def test_a_model_that_is_not_shipped_is_reported_as_missing():
+    case = CASES[0]._replace(config="dino-of-tomorrow", figures={"gflops": {"expected": 5.0, "published": 4.0}})
+    (row,) = rows_of(case)
+    assert (row.measured, row.ours, row.agrees) == (None, None, None)
+    assert (row.expected, row.published) == (5.0, 4.0)
+    assert row.missing == "there is no configuration dino-of-tomorrow yet"
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected", "result"),
+    [(100.9, 100.0, True), (101.2, 100.0, False), (0.72, 0.7, True), (0.76, 0.7, False), (5.0, None, None)],
+)
+def test_agreement_is_a_percent_or_what_rounds_to_the_expected_figure(measured, expected, result):
+    row = Row("m", "gflops", measured, measured, expected, None, "", "fvcore", "")
+    assert row.agrees is result
+    assert row.json()["agrees"] is result
+
+
+def test_rows_can_be_chosen_by_configuration_or_by_the_name_in_the_paper():
+    by_config = paper_rows(["dino-swin-l"], Progress())
+    assert [row.quantity for row in by_config] == ["params_M"]
+    assert paper_rows(["DINO Swin-L 4-scale"], Progress()) == by_config
+
+
+def test_a_model_without_published_figures_is_named():
+    with pytest.raises(ConfigError, match="--paper has no figures of 'nope'; it has those of caff-dino-r50, "):
+        paper_rows(["nope"], Progress())

@@ -1,0 +1,117 @@
+"""Which reading of a checkpoint is right, and published numbers beside measured ones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation.test_evaluation_report import result
+
+from caffdet_cli.data.annotations import AnnotationSet, Category, Example, Objects, no_objects
+from caffdet_cli.data.formats.detections import DetectionArrays
+from caffdet_cli.evaluation.reading import Checked, Reading, firing, spread
+from caffdet_cli.evaluation.receipt import Compared, Published, published_beside
+from caffdet_cli.evaluation.report import SpectraReport, to_json
+
+
+def objects(*labelled: tuple[int, tuple[int, int, int, int]]) -> Objects:
+    boxes = np.array([box for _, box in labelled], float).reshape(-1, 4)
+    count = len(labelled)
+    return Objects(
+        boxes, np.array([label for label, _ in labelled]), np.ones(count), np.zeros(count, bool), tuple(range(count))
+    )
+
+
+def annotated(*several: Objects) -> AnnotationSet:
+    examples = tuple(
+        Example(number, Path(f"{number}.png"), None, 100, 100, each) for number, each in enumerate(several)
+    )
+    return AnnotationSet(examples, (Category(1, "person"), Category(3, "car")), "rgb", Path("a.json"))
+
+
+def found(*rows: tuple[int, float, tuple[int, int, int, int]]) -> DetectionArrays:
+    return DetectionArrays(
+        np.array([box for _, _, box in rows], np.float32).reshape(-1, 4),
+        np.array([slot for slot, _, _ in rows]),
+        np.array([score for _, score, _ in rows], np.float32),
+    )
+
+
+def test_the_slot_that_fires_is_the_strongest_on_the_object():
+    truth = annotated(
+        objects((0, (0, 0, 10, 10)), (1, (50, 50, 70, 70))),
+        objects((0, (20, 20, 40, 40))),
+        no_objects(),
+        objects((1, (0, 0, 30, 30))),
+    )
+    detections = {
+        0: found(
+            (1, 0.9, (0, 0, 10, 11)), (2, 0.95, (80, 80, 90, 90)), (7, 0.3, (0, 0, 10, 10)), (4, 0.2, (51, 50, 70, 70))
+        ),
+        1: found((1, 0.1, (20, 20, 40, 40)), (0, 0.8, (90, 90, 99, 99))),
+        3: found((4, 0.5, (60, 60, 90, 90))),
+    }
+    assert firing(truth, detections) == {"person": {1: 2}, "car": {4: 1}}
+
+
+@pytest.mark.parametrize(("count", "ids"), [(1, [0]), (2, [0, 6]), (3, [0, 3, 6]), (50, [0, 2, 3, 4, 6])])
+def test_pictures_are_spread_over_those_with_objects(count, ids):
+    some = objects((0, (0, 0, 5, 5)))
+    truth = annotated(some, no_objects(), some, some, some, no_objects(), some)
+    chosen = [each.id for each in spread(truth, count).examples]
+    assert chosen == (ids if count != 3 else [0, 3, 6])
+    assert spread(annotated(no_objects()), 5).examples == ()
+
+
+def reading(streams: tuple[str, ...], ap: float, slot: int = 1) -> Reading:
+    return Reading(streams, ap, ap, {"person": {slot: 9, 5: 2}})
+
+
+def test_the_better_order_is_said():
+    checked = Checked([reading(("rgb", "ir"), 0.1), reading(("ir", "rgb"), 0.6)], 20, {"person": 1})
+    assert checked.sentences == [
+        "The streams are better read as ir, rgb: AP 60.0 instead of 10.0.",
+        "Every class is read from the slot that fires on it.",
+    ]
+    assert json.loads(json.dumps(checked.to_json()))["best"] == ["ir", "rgb"]
+
+
+def test_a_class_that_is_read_from_another_slot_is_said():
+    checked = Checked([reading(("ir", "rgb"), 0.6, slot=0), reading(("rgb", "ir"), 0.1)], 20, {"person": 1})
+    assert checked.sentences == [
+        "The streams are ir, rgb, as they are read.",
+        "Slot 0 fires on 'person', which is read from slot 1.",
+    ]
+    assert checked.strangers == {"person": 0}
+
+
+def test_weights_of_other_data_find_nothing():
+    checked = Checked([Reading(("rgb",), 0.0, 0.0, {"person": {}})], 7, {"person": 1})
+    assert checked.sentences == ["Nothing is found on 7 pictures in any order: the weights are not of this data."]
+
+
+# Published numbers
+
+
+def test_published_numbers_are_compared_on_their_own_data_only():
+    name, path = "lite-dino-r50-coco", Path("somewhere.pth")
+    own = published_beside(name, path, "coco", "val", result(0.503))
+    assert own is not None
+    assert own.reproduced is False  # AP50 is 0.5 in `result`
+    assert published_beside(name, path, "llvip", "val", result(0.503)) is None
+    assert published_beside(name, path, "coco", "train", result(0.503)) is None
+    assert published_beside("run/x", path, "coco", "val", result(0.503)) is None
+    assert published_beside("x", Path("r50_s3ex3_50.4.pth"), "coco", "val", result(0.5)) is not None
+
+
+@pytest.mark.parametrize(("measured", "reproduced"), [(0.504, True), (0.5025, True), (0.5059, True), (0.501, False)])
+def test_the_verdict_allows_for_rounding(measured, reproduced):
+    published = Published("some-file", [Compared("AP", 0.504, measured)], "")
+    assert published.reproduced == reproduced
+    assert ("is reproduced" if reproduced else "is not reproduced") in published.sentence
+    value = to_json(SpectraReport({"rgb": result(measured)}, published=published))
+    assert value["published"] == {
+        "name": "some-file",
+        "numbers": {"AP": {"published": 0.504, "measured": measured}},
+        "reproduced": reproduced,
+    }

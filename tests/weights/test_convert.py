@@ -1,0 +1,266 @@
+"""Checkpoints from one form into the other, what they are called, and other classes."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from caffdet_cli.errors import ConfigError, OutputError, WeightsError
+from caffdet_cli.models.build import detector
+from caffdet_cli.settings.conventions import Conventions
+from caffdet_cli.settings.load import load_config
+from caffdet_cli.settings.model import (
+    CaffHierarchical,
+    CaffLite,
+    Decoder,
+    DeformableEncoder,
+    Dino,
+    InterleavedEncoder,
+    ResNet,
+    Swin,
+)
+from caffdet_cli.weights.coco_slots import coco_slots
+from caffdet_cli.weights.convert import convert_weights
+from caffdet_cli.weights.inspect import describe
+from caffdet_cli.weights.load import load_detector, read_stored
+from caffdet_cli.weights.naming import nearest_shipped, title
+from caffdet_cli.weights.published import published_model, read_published
+from caffdet_cli.weights.remap import swin_indices, to_published
+from caffdet_cli.weights.start import remarks, same_classes, start_from_single
+from caffdet_cli.weights.store import save_weights
+
+SMALL = {
+    "width": 64,
+    "backbone": ResNet(depth=18),
+    "encoder": InterleavedEncoder(feedforward=64),
+    "decoder": Decoder(feedforward=64),
+    "queries": 7,
+    "outputs": 91,
+    "labels": "category_ids",
+}
+PAIR = {**SMALL, "spectra": ("ir", "rgb"), "fusion": CaffLite(stages=2, reduced=8)}
+KINDS = {
+    "lite": SMALL,
+    "key-aware": {**SMALL, "key_aware": True},
+    "dino": {
+        **SMALL,
+        "encoder": DeformableEncoder(feedforward=64),
+        "levels": 5,
+        "backbone": ResNet(depth=18, levels=(0, 1, 2, 3)),
+    },
+    "caff-lite": PAIR,
+    "caff": {
+        **PAIR,
+        "encoder": DeformableEncoder(feedforward=64),
+        "fusion": CaffHierarchical(stages=1, reduced=8),
+        "shared_backbone": False,
+    },
+    "swin": {**SMALL, "backbone": Swin(size="tiny", window=7)},
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def released(request, tmp_path_factory) -> tuple[Path, Dino]:
+    """A file in the published form, and its model."""
+    model = Dino(**KINDS[request.param])
+    torch.manual_seed(0)
+    published = to_published(detector(model, 91).state_dict(), model)
+    if isinstance(model.backbone, Swin):
+        published |= swin_indices(published, model.backbone.window)
+    path = tmp_path_factory.mktemp(request.param) / "released.pth"
+    torch.save({"model": published, "epoch": 11, "args": argparse.Namespace(num_classes=91)}, path)
+    return path, model
+
+
+def test_there_and_back_every_tensor_is_the_same(released, tmp_path):
+    path, model = released
+    ours, back = tmp_path / "ours.safetensors", tmp_path / "back.pth"
+    assert convert_weights(str(path), ours).model == model.model_copy(update={"detections": 300})
+    convert_weights(str(ours), back, to="published")
+    first, second = (torch.load(each, weights_only=False)["model"] for each in (path, back))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert load_detector(str(ours)).detector.outputs == 91
+
+
+def test_what_a_file_is(released):
+    path, model = released
+    found = describe(str(path))
+    assert (found.written_by, found.model) == ("published code", model)
+    assert found.entries == {"epoch": 11, "args": {"num_classes": 91}}
+    assert json.dumps(found.facts(), default=str)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("lite-dino-r50-h2l2", "Lite-DINO H2L2-(2+1)x3 with ResNet-50, 4 levels, key-aware"),
+        ("lite-dino-swin-t-h3l1-6p1x1", "Lite-DINO H3L1-(6+1)x1 with Swin-T, 4 levels, key-aware"),
+        ("lite-dino-r50-h3l1-3p1x2", "Lite-DINO H3L1-(3+1)x2 with ResNet-50, 4 levels, key-aware"),
+        ("caff-lite-dino-r50", "CAFF-Lite-DINO H3L1-(2+1)x3 with ResNet-50, 4 levels"),
+        ("caff-dino-swin-l-5scale", "CAFF-DINO with Swin-L, 5 levels"),
+        ("dino-r50", "DINO with ResNet-50, 4 levels"),
+    ],
+)
+def test_models_have_the_names_of_the_papers(name, words):
+    model = load_config(model=name).config.model
+    assert title(model) == words
+    assert nearest_shipped(model) == (name, {})
+
+
+def test_a_moving_average_is_read_where_asked(tmp_path):
+    model = Dino(**SMALL)
+    one, other = (to_published(detector(model, 91).state_dict(), model) for _ in range(2))
+    path = tmp_path / "both.pth"
+    wrapped = {f"module.module.{name}": value for name, value in other.items()}
+    torch.save({"model": one, "ema_model": wrapped}, path)
+    name = "transformer.tgt_embed.weight"
+    assert torch.equal(read_published(path).state[name], one[name])
+    assert torch.equal(read_published(path, average=True).state[name], other[name])
+    torch.save({"model": one}, path)
+    with pytest.raises(WeightsError, match="has no moving average"):
+        convert_weights(str(path), tmp_path / "out.safetensors", average=True)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_tied_names_may_be_missing(tmp_path):
+    model = Dino(**PAIR)
+    state = to_published(detector(model, 91).state_dict(), model)
+    lost = ("backbone_ir.", "class_embed.3", "transformer.decoder.bbox_embed")
+    less = {name: value for name, value in state.items() if not name.startswith(lost)}
+    torch.save({"model": less}, tmp_path / "less.pth")
+    assert load_detector(str(tmp_path / "less.pth")).detector.outputs == 91
+
+
+def test_equal_backbones_become_one(tmp_path):
+    model = Dino(**KINDS["caff"])
+    network = detector(model, 91)
+    network.pyramid.backbones[1].load_state_dict(network.pyramid.backbones[0].state_dict())
+    torch.save({"model": to_published(network.state_dict(), model)}, tmp_path / "equal.pth")
+    assert len(load_detector(str(tmp_path / "equal.pth")).detector.pyramid.backbones) == 1
+
+
+def test_what_a_file_does_not_tell_can_be_said(tmp_path):
+    model = Dino(**SMALL)
+    torch.save({"model": to_published(detector(model, 91).state_dict(), model)}, tmp_path / "a.pth")
+    target = tmp_path / "a.safetensors"
+    words = ["model.encoder.high_levels=2"]
+    assert (
+        convert_weights(str(tmp_path / "a.pth"), target, overrides=words, classes=["coco"]).model.encoder.high_levels
+        == 2
+    )
+    assert read_stored(target).conventions.classes == coco_slots()
+    for override, said in [
+        ("model.queries=9", "contradicts itself"),
+        ("model.encoder.blocks=4", "does not divide"),
+        ("model.nothing=1", "must be model.KEY=VALUE"),
+        ("train.epochs=1", "must be model.KEY=VALUE"),
+    ]:
+        with pytest.raises((ConfigError, WeightsError), match=said):
+            convert_weights(str(tmp_path / "a.pth"), tmp_path / "b.safetensors", overrides=[override])
+    with pytest.raises(ConfigError, match="names 2 classes, the head has 91 slots"):
+        convert_weights(str(tmp_path / "a.pth"), tmp_path / "b.safetensors", classes=["one", "two"])
+    with pytest.raises(OutputError, match="exists"):
+        convert_weights(str(tmp_path / "a.pth"), target)
+    with pytest.raises(OutputError, match=r"must end in \.pth"):
+        convert_weights(str(tmp_path / "a.pth"), tmp_path / "b.safetensors", to="published")
+    assert not (tmp_path / "b.safetensors").exists()
+
+
+def test_a_file_with_the_name_of_a_released_one_must_be_it(tmp_path):
+    state = {
+        name: torch.zeros(()).expand(value.shape)
+        for name, value in to_published(meta("lite-dino-r50-h3l1-2p1x3"), load("lite-dino-r50-h3l1-2p1x3")).items()
+    }
+    path = tmp_path / "r50_s2ex3_49.9.pth"  # three blocks as well: only the coarse levels differ
+    torch.save({"model": state}, path)
+    assert read_stored(path).model.encoder.high_levels == 2
+    torch.save({"model": state}, tmp_path / "r50_s3ex1_50.2.pth")
+    with pytest.raises(WeightsError, match=r"has the name of the released .*encoder.blocks is 3 and not 1"):
+        read_stored(tmp_path / "r50_s3ex1_50.2.pth")
+
+
+def load(name: str) -> Dino:
+    return load_config(model=name).config.model
+
+
+def meta(name: str) -> dict[str, torch.Tensor]:
+    with torch.device("meta"):
+        return detector(load(name), 91).state_dict()
+
+
+def test_infinite_numbers_do_not_hide(tmp_path):
+    model = Dino(**SMALL)
+    state = to_published(detector(model, 91).state_dict(), model)
+    state["transformer.level_embed"] = torch.full_like(state["transformer.level_embed"], torch.nan)
+    torch.save({"model": state}, tmp_path / "nan.pth")
+    with pytest.raises(WeightsError, match=r"nan\.pth.*flatten.level_embedding.*not finite"):
+        load_detector(str(tmp_path / "nan.pth"))
+
+
+# Other classes
+
+
+def test_classes_go_by_name():
+    names = ("Traffic-Light", None, "deer", "person")
+    assert same_classes(names, coco_slots()) == {0: 10, 3: 1}
+
+
+def test_heads_of_other_classes_get_the_rows_of_the_same_names():
+    small = Dino(**{**SMALL, "outputs": 0, "labels": "names"})
+    torch.manual_seed(0)
+    source, target = detector(Dino(**SMALL), 91).state_dict(), detector(small, 2).state_dict()
+    state, account = start_from_single(target, source, small, ("deer", "dog"), coco_slots())
+    for name in ("heads.class_head.weight", "selection.class_head.bias", "denoising.table.weight"):
+        assert torch.equal(state[name][1], source[name][18])
+        assert torch.equal(state[name][0], target[name][0])
+        assert name in account.by_class
+    assert not account.mismatched
+    assert account.class_lines() == [
+        "classes that the starting weights know: dog",
+        "classes that start from initial values: deer",
+    ]
+
+
+def test_without_names_they_keep_their_initial_values():
+    small = Dino(**{**SMALL, "outputs": 0, "labels": "names"})
+    source, target = detector(Dino(**SMALL), 91).state_dict(), detector(small, 2).state_dict()
+    state, account = start_from_single(target, source, small)
+    assert torch.equal(state["heads.class_head.weight"], target["heads.class_head.weight"])
+    assert len(account.mismatched) == 5
+    assert not account.class_lines()
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        ("lite-dino-r50-h3l1-2p1x3", "caff-lite-dino-r50", "key-aware attention and the model is plain"),
+        ("lite-dino-r50", "caff-lite-dino-r50-key-aware", "plain attention and the model is key-aware"),
+        ("lite-dino-r50-h2l2", "lite-dino-r50-h3l1-2p1x3", "encoder.high_levels = 2, the model has 3"),
+        ("dino-r50", "lite-dino-r50", "encoder.name = 'deformable'"),
+        ("dino-swin-l", "dino-r50", "a swin backbone, the model a resnet"),
+    ],
+)
+def test_what_would_be_computed_in_another_way_is_said(source, target, words):
+    found = remarks(load(source), load(target), "some-model")
+    assert any(words in remark and "--model some-model takes the whole file" in remark for remark in found)
+    assert not remarks(load(source), load(source))
+
+
+def test_settings_are_read_from_a_file_of_another_width():
+    model = Dino(**SMALL)
+    with torch.device("meta"):
+        state = to_published(detector(model, 91).state_dict(), model)
+    assert published_model(state, Path("a.pth")).decoder.feedforward == 64
+
+
+def test_our_own_file_tells_its_classes(tmp_path):
+    model = Dino(**{**SMALL, "outputs": 0, "labels": "names"})
+    conventions = Conventions(input=model.input, classes=("person", "car"), category_ids=(1, 2))
+    save_weights(tmp_path / "a.safetensors", detector(model, 2).state_dict(), model, conventions)
+    found = describe(str(tmp_path / "a.safetensors"))
+    assert (found.written_by, found.conventions.classes) == ("caffdet", ("person", "car"))
+    assert found.configuration == ""
+    assert found.differences["width"] == (256, 64)
