@@ -217,8 +217,9 @@ def _toml(report: ConvertReport) -> str:
 
 
 def _known(format: str) -> dict[str, str]:
-    """Licence and home page of a shipped data set."""
+    """Licence and home page of a shipped data set; of one of single pictures also its model and recipe."""
     if format == "voc":
         return {}
     data = load_config(dataset=format).config.data
-    return {"licence": data.licence, "homepage": data.homepage}
+    known = {"licence": data.licence, "homepage": data.homepage}
+    return {**known, "model": data.model, "recipe": data.recipe} if format == "coco" else known

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from caffdet_cli.data.annotations import AnnotationSet, Example, Objects
-from caffdet_cli.data.formats import flir, llvip, voc_folder
+from caffdet_cli.data.formats import coco_folder, flir, llvip, voc_folder
 from caffdet_cli.data.formats.layout import Raw, Request, entries
 from caffdet_cli.errors import DatasetError
 
@@ -26,6 +26,7 @@ _LAYOUTS: dict[str, _Layout] = {  # narrow ones first: LLVIP and FLIR have VOC f
     "llvip": _Layout(llvip.looks_like_llvip, llvip.read_llvip, llvip.LOOKS),
     "flir": _Layout(flir.looks_like_flir, flir.read_flir, flir.LOOKS),
     "voc": _Layout(voc_folder.looks_like_voc, voc_folder.read_voc_folder, voc_folder.LOOKS),
+    "coco": _Layout(coco_folder.looks_like_coco, coco_folder.read_coco_folder, coco_folder.LOOKS),
 }
 
 

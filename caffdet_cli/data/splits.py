@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from caffdet_cli.data.annotations import AnnotationSet
+from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.formats.coco import read_coco
-from caffdet_cli.data.formats.layout import SplitName, entries
+from caffdet_cli.data.formats.layout import SplitName, entries, first_filled, holds_something
 from caffdet_cli.data.raw import recognise
 from caffdet_cli.errors import ConfigError, DatasetError
 from caffdet_cli.paths import data_root
@@ -34,20 +34,24 @@ def load_split(
         progress: told what could not be used.
 
     Raises:
-        DatasetError: no root is known, the split or its file does not exist, or the file is broken; a raw data set
-            where a converted one is expected is told with the command that converts it.
+        DatasetError: no root is known, the split or its file does not exist, the file is broken or has no classes, or
+            none of its picture folders is there; a raw data set where a converted one is expected is told with the
+            command that converts it.
     """
     root = dataset_root(data, root)
     name, path = _choose(data, split, root)
     about = data.splits[name]
+    rgb, ir = first_filled(root, about.rgb), first_filled(root, about.ir)
     findings = FindingLog()
-    annotations = read_coco(
-        path,
-        rgb=root / about.rgb if about.rgb else None,
-        ir=root / about.ir if about.ir else None,
-        label_spectrum=data.label_spectrum,
-        findings=findings,
-    )
+    annotations = read_coco(path, rgb=rgb, ir=ir, label_spectrum=data.label_spectrum, findings=findings)
+    if not annotations.categories:
+        raise DatasetError(f"{path} has no classes; an annotation file names one at least in categories")
+    if annotations.examples and _are_nowhere(annotations.examples[0], [folder for folder in (rgb, ir) if folder]):
+        looked, key = " or ".join([*about.rgb, *about.ir]), "rgb" if about.rgb else "ir"
+        raise DatasetError(
+            f"{_called(data)}, split {name}: {path.name} names {len(annotations.examples)} pictures, and there are "
+            f"none in {looked} of {root}; put them there, or name their folder: --set data.splits.{name}.{key}=FOLDER"
+        )
     if findings.faults and progress is not None:
         progress.warn(f"{path}: {findings.summary()}")
     return name, annotations
@@ -60,7 +64,7 @@ def dataset_root(data: Data, root: Path | None = None) -> Path:
         DatasetError: none is known, or it is not there.
     """
     chosen = root or (Path(data.root) if data.root else data_root(data.name) if data.name else None)
-    called = f"data set {data.name!r}" if data.name else "the data set"
+    called = _called(data)
     if chosen is None:
         place = f"set CAFFDET_DATA to the folder that holds {data.name}/" if data.name else "write root in its TOML"
         raise DatasetError(f"nothing says where the files of {called} are; give --data-root DIR, or {place}")
@@ -116,10 +120,22 @@ def _fit(labels: str, slots: Sequence[int], count: int, names: Sequence[str], so
     )
 
 
+def _called(data: Data) -> str:
+    """How messages call a data set."""
+    return f"data set {data.name!r}" if data.name else "the data set"
+
+
+def _are_nowhere(example: Example, folders: Sequence[Path]) -> bool:
+    """Whether its pictures are looked for in `folders`, and none of these is there with something in it."""
+    paths = [path for path in (example.rgb, example.ir) if path is not None]
+    inside = any(path.is_relative_to(folder) for path in paths for folder in folders)
+    return inside and not any(map(holds_something, folders))
+
+
 def _choose(data: Data, split: str | None, root: Path) -> tuple[SplitName, Path]:
     """The split to read and its annotation file, the first that exists."""
     have = ", ".join(data.splits) or "none"
-    called = f"data set {data.name!r}" if data.name else "the data set"
+    called = _called(data)
     choices = ("val", "test") if split is None else (split,)
     wanted = [name for name in data.splits if name in choices]
     wanted.sort(key=choices.index)
@@ -140,7 +156,7 @@ def _missing(called: str, name: str, split: Split, root: Path) -> str:
         return f"{called}: the folder {root} is empty"
     looked = f"{called}, split {name}: there is no {' or '.join(split.annotations)} in {root}"
     format = recognise(root)
-    if format is None:
+    if format in (None, "coco"):  # a COCO download is read as it is
         return f"{looked}; give the right folder with --data-root DIR"
     source, there = shlex.quote(str(root)), shlex.quote(f"{os.path.normpath(root)}-coco")
     return (

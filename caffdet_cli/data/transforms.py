@@ -115,10 +115,7 @@ def for_training(pair: Pair, augment: Augment, random: Random) -> Pair:
     """Flip, then resize or resize-crop-resize, then colour, as `Augment` says."""
     if random.random() < augment.flip:
         pair = hflip(pair)
-    if random.random() < augment.crop:
-        pair = resize(pair, resize_size(*pair.size, _choice(augment.crop_scales, random), None))
-        pair = crop(pair, *_window(pair.size, augment.crop_range, random))
-    pair = resize(pair, resize_size(*pair.size, _choice(augment.scales, random), augment.max_side))
+    pair = resize(pair, augment.fixed_size) if augment.fixed_size else _random_size(pair, augment, random)
     match augment.photometric:
         case "caff":
             return pair._replace(pictures=_caff_colour(pair.pictures, random))
@@ -126,6 +123,13 @@ def for_training(pair: Pair, augment: Augment, random: Random) -> Pair:
             return pair._replace(pictures=_independent_colour(pair.pictures, random))
         case "none":
             return pair
+
+
+def _random_size(pair: Pair, augment: Augment, random: Random) -> Pair:
+    if random.random() < augment.crop:
+        pair = resize(pair, resize_size(*pair.size, _choice(augment.crop_scales, random), None))
+        pair = crop(pair, *_window(pair.size, augment.crop_range, random))
+    return resize(pair, resize_size(*pair.size, _choice(augment.scales, random), augment.max_side))
 
 
 def lost_spectrum(dropout: ModalityDropout, random: Random) -> Spectrum | None:

@@ -21,6 +21,7 @@ from caffdet_cli.engine.denormals import denormals_as_zero
 from caffdet_cli.engine.job import Job, new_job, resumed_job
 from caffdet_cli.engine.optimizer import backbones, freeze, make_optimizer, set_learning_rate
 from caffdet_cli.engine.records import Metrics, check_threads, write_start
+from caffdet_cli.engine.starting import start
 from caffdet_cli.engine.step import optimise
 from caffdet_cli.engine.stopping import StopFlag, stop_flag
 from caffdet_cli.engine.watch import Moment, Watch
@@ -34,12 +35,9 @@ from caffdet_cli.losses.objective import DinoObjective
 from caffdet_cli.models.build import detector as build_detector
 from caffdet_cli.models.dino import Dino
 from caffdet_cli.paths import friendly_writes
-from caffdet_cli.progress import Bars, Progress
+from caffdet_cli.progress import Bars
 from caffdet_cli.values import Losses, Targets
-from caffdet_cli.weights.coco_slots import coco_slots
-from caffdet_cli.weights.load import check_numbers, read_stored
-from caffdet_cli.weights.naming import whole_configuration
-from caffdet_cli.weights.start import Account, remarks, start_from_single
+from caffdet_cli.weights.start import Account
 
 
 @dataclass(frozen=True)
@@ -297,35 +295,6 @@ class Trainer:
             dict(position.totals),
             position.best,
         )
-
-
-def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | None:
-    """Fill a new detector from the job's starting weights; None where it starts from random ones."""
-    if job.weights is None:
-        return None
-    stored, model = read_stored(job.weights), job.config.model
-    check_numbers(stored, job.weights)
-    if len(stored.model.spectra) > len(model.spectra):
-        raise WeightsError(
-            f"{job.weights} is a model of two spectra, this one has one; start from a model of one spectrum"
-        )
-    known = stored.conventions.classes or (coco_slots() if stored.model.outputs == len(coco_slots()) else ())
-    state, account = start_from_single(detector.state_dict(), stored.state, model, job.conventions.classes, known)
-    fitting = len(account.copied) + len(account.to_both_streams)
-    if len(account.mismatched) > fitting:
-        raise WeightsError(
-            f"{job.weights} is of another model: {fitting} of its tensors fit, {len(account.mismatched)} have another "
-            "shape; take the model it was made for, or train with --from-scratch"
-        )
-    wanted = stored.model.model_copy(
-        update={name: getattr(model, name) for name in ("spectra", "fusion", "shared_backbone")}
-    )
-    for remark in remarks(stored.model, model, whole_configuration(wanted)):
-        progress.warn(remark)
-    for line in account.class_lines():
-        progress.say(line)
-    detector.load_state_dict(state)
-    return account
 
 
 def accelerator(device: str, precision: str) -> Accelerator:

@@ -3,7 +3,8 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticKnownError
 
 from caffdet_cli.settings.base import Settings, Spectrum
 
@@ -45,14 +46,27 @@ class PerImageRule(Settings):
 Thermal = Annotated[RangeRule | PercentileRule | PerImageRule, Field(discriminator="name")]
 
 
+def _listed(folders: object) -> object:
+    """One folder may be written without a list, and "" for none."""
+    if isinstance(folders, str):
+        return (folders,) if folders else ()
+    if not isinstance(folders, (list, tuple)):
+        raise PydanticKnownError("string_type")
+    return folders
+
+
+Folders = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
 class Split(Settings):
     """One part of a data set."""
 
     annotations: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Paired COCO files relative to the root; the first that exists is read."""
-    rgb: str = ""
-    ir: str = ""
-    """Picture folders relative to the root, for published annotation files that name pictures without one."""
+    """COCO files relative to the root, paired or of one spectrum; the first that exists is read."""
+    rgb: Folders = ()
+    ir: Folders = ()
+    """Picture folders relative to the root, for published annotation files that name pictures without one; the first
+    that holds something is taken."""
 
 
 class Data(Settings):

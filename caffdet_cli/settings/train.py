@@ -34,6 +34,8 @@ class Augment(Settings):
     crop: Share = 0.5
     crop_scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (400, 500, 600)
     crop_range: tuple[Positive, Positive] = (384, 600)
+    fixed_size: tuple[()] | tuple[Positive, Positive] = ()
+    """Height and width that every picture gets after the flip, in place of all that; empty: not so."""
     photometric: Literal["none", "caff", "independent"] = "none"
     """`caff`: one of channel order, brightness, contrast as published for CAFF-DINO. `independent`: mild brightness
     and contrast changes drawn for each spectrum by itself."""

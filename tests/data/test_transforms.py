@@ -209,3 +209,11 @@ def test_normalisation_takes_whole_numbers_and_fractions():
 def test_fractions_are_centre_and_size():
     pair = pair_of((rectangle([0, 0, 1, 1]),), np.array([[8, 6, 24, 36]]), np.array([0]), (HEIGHT, WIDTH))
     torch.testing.assert_close(fractions(pair.boxes, pair.size), torch.tensor([[0.2, 0.35, 0.2, 0.5]]))
+
+
+def test_a_fixed_size_is_what_every_picture_gets():
+    pair = pair_with([8, 6, 40, 30])
+    changed = for_training(pair, Augment(flip=0, fixed_size=(90, 160)), np.random.default_rng(0))
+    assert changed.size == (90, 160)
+    assert all(each.shape[-2:] == (90, 160) for each in changed.pictures)
+    torch.testing.assert_close(changed.boxes.as_subclass(torch.Tensor), torch.tensor([[16.0, 9.0, 80.0, 45.0]]))

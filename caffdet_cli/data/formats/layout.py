@@ -67,6 +67,21 @@ def subfolder(folder: Path, *names: str) -> Path | None:
     return next((present[name.lower()] for name in names if name.lower() in present), None)
 
 
+def first_filled(root: Path, folders: Sequence[str]) -> Path | None:
+    """The first of `folders` in `root` that holds something, else the first of all; None where none is named."""
+    places = [root / folder for folder in folders]
+    return next(filter(holds_something, places), places[0] if places else None)
+
+
+def holds_something(folder: Path) -> bool:
+    """Whether there is such a folder, and a file in it that is not hidden."""
+    try:
+        with os.scandir(folder) as found:
+            return any(not entry.name.startswith(".") for entry in found)
+    except OSError:
+        return False
+
+
 def entries(folder: Path) -> list[Path]:
     """What is in a folder, hidden files left out.
 
