@@ -5,6 +5,7 @@ import torch
 from caffdet_cli.engine.job import Job
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.progress import Progress
+from caffdet_cli.weights.backbone_files import check_backbone, read_backbone
 from caffdet_cli.weights.coco_slots import coco_slots
 from caffdet_cli.weights.load import check_numbers, read_stored
 from caffdet_cli.weights.naming import whole_configuration
@@ -15,7 +16,10 @@ def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | 
     """Fill a new detector from the job's starting weights; None where it starts from random ones."""
     if job.weights is None:
         return None
-    stored, model = read_stored(job.weights), job.config.model
+    model = job.config.model
+    if (backbone := read_backbone(job.weights, model)) is not None:
+        return _from_backbone(detector, backbone, job)
+    stored = read_stored(job.weights)
     check_numbers(stored, job.weights)
     if len(stored.model.spectra) > len(model.spectra):
         raise WeightsError(
@@ -36,5 +40,14 @@ def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | 
         progress.warn(remark)
     for line in account.class_lines():
         progress.say(line)
+    detector.load_state_dict(state)
+    return account
+
+
+def _from_backbone(detector: torch.nn.Module, backbone: dict[str, torch.Tensor], job: Job) -> Account:
+    assert job.weights is not None
+    own = detector.state_dict()
+    check_backbone(backbone, own, job.config.model, job.weights)
+    state, account = start_from_single(own, backbone, job.config.model)
     detector.load_state_dict(state)
     return account

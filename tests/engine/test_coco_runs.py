@@ -49,7 +49,23 @@ def test_two_steps_of_training_and_an_evaluation_with_the_ids_of_coco(tmp_path, 
     coco(tmp_path / "coco", folder)
     (tmp_path / "tiny.toml").write_text(MODEL.format(head=HEADS[head]))
     run, scored = tmp_path / "run", tmp_path / "scored"
-    assert main(["train", *words, "--model", str(tmp_path / "tiny.toml"), "-o", str(run), "--device", "cpu", "-q"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                *words,
+                "--model",
+                str(tmp_path / "tiny.toml"),
+                "-o",
+                str(run),
+                "--device",
+                "cpu",
+                "-q",
+                "--from-scratch",
+            ]
+        )
+        == 0
+    )
     best = run / "checkpoints/best"
     decide(best / "model.safetensors", {SLOTS[head][3]: 2.0, SLOTS[head][90]: 1.0})
     before = sorted((tmp_path / "coco").rglob("*"))
@@ -106,7 +122,7 @@ def test_real_pictures_are_trained_on_and_evaluated(shared, tmp_path, head):
         pytest.skip("shared/data/coco_mini is not at hand")
     (tmp_path / "tiny.toml").write_text(MODEL.format(head=HEADS[head]))
     words, run = ["--dataset", "coco", "--data-root", str(mini), "--device", "cpu", "-q"], str(tmp_path / "run")
-    assert main(["train", *words, "--model", str(tmp_path / "tiny.toml"), "-o", run]) == 0
+    assert main(["train", *words, "--model", str(tmp_path / "tiny.toml"), "-o", run, "--from-scratch"]) == 0
     assert main(["eval", *words, "--weights", run, "-o", str(tmp_path / "scored"), "--workers", "0"]) == 0
     found = json.loads((tmp_path / "scored/detections-rgb.json").read_text())
     known = {one["id"] for one in json.loads((mini / "annotations/instances_val2017.json").read_text())["categories"]}
