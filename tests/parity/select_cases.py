@@ -8,26 +8,40 @@ import shutil
 import sys
 from pathlib import Path
 
-LARGEST = 8_000_000  # bytes of the whole selection
+LARGEST = 10_000_000  # bytes of the whole selection
 TARGET = Path(__file__).resolve().parent / "cases"
 
 CASES = (
     "caff_dino/coco_mono_init_lite",
+    "caff_dino/fusion_hier_7x7_minimum",
     "caff_dino/fusion_lite_10x12",
     "caff_dino/fusion_lite_3x1",
     "caff_dino/fusion_lite_7x9_odd",
+    "caff_dino/hier_loss",
     "caff_dino/lite_loss",
     "caff_dino/lite_r50_4scale",
     "caff_dino/loader_a",
     "caff_dino/voc_to_coco",
     "lite_dino/components",
+    "lite_dino/kda_module_ref4",
+    "lite_dino/layout_dino_r50_4scale",
+    "lite_dino/layout_dino_r50_5scale",
+    "lite_dino/layout_dino_swinl_4scale",
+    "lite_dino/layout_dino_swinl_5scale",
+    "lite_dino/layout_lite_r50_h2l2_2p1x3",
+    "lite_dino/layout_lite_r50_h3l1_2p1x3",
+    "lite_dino/layout_lite_r50_h3l1_2p1x3_msda",
+    "lite_dino/layout_lite_r50_h3l1_6p1x1",
+    "lite_dino/layout_lite_swint_h3l1_2p1x3",
     "lite_dino/lite_h3l1_2p1x3_msda",
+    "lite_dino/lite_swint_h3l1_2p1x3_kda",
     "lite_dino/msda_core",
     "lite_dino/msda_core_tiny",
     "lite_dino/msda_module_ref2",
     "lite_dino/msda_module_ref4_mask",
     "lite_dino/msda_module_same_loc",
     "lite_dino/msda_module_small",
+    "lite_dino/optimizer_dino",
     "lite_dino/optimizer_lite",
     "lite_dino/postprocess",
     "lite_dino/transforms",
