@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from weights.test_convert import SMALL
+from weights.test_convert_weights import SMALL
 
 from caffdet_cli.main import main
 from caffdet_cli.models.build import detector
