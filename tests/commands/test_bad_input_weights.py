@@ -46,7 +46,7 @@ CHECKPOINTS: list[tuple[str, str, Callable[[Path], object] | None, str]] = [
         lambda here: put("weights.pth", (here / "weights/resnet.pth").read_bytes()[:900])(here),
         "weights.pth",
     ),
-    ("ResNet", "weights/resnet.pth", None, "weights/resnet.pth looks like a classification ResNet"),
+    ("ResNet", "weights/resnet.pth", None, "weights/resnet.pth"),  # a classifier; training can start from one that fits
     ("YOLO", "weights/yolo.pth", None, "weights/yolo.pth looks like a YOLO"),
     (
         "foreign safetensors",

@@ -136,6 +136,7 @@ def test_evaluation_shows_a_pair_model_both_and_each_spectrum(make_pairs, tmp_pa
         "detections-ir.json",
         "detections-pair.json",
         "detections-rgb.json",
+        "receipt.json",
         "report.json",
     ]
     single = save(tmp_path / "single.safetensors", pair=False)
@@ -182,6 +183,7 @@ def test_results_that_belong_together_are_replaced_together(make_pairs, tmp_path
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "detections-rgb.json",
         "notes.txt",
+        "receipt.json",
         "report.json",
     ]
 
