@@ -58,7 +58,7 @@ class Report:
 def examine() -> Report:
     """Look at this machine. Never raises because of what it finds."""
     report = Report()
-    for look in (_versions, _devices, _speed, _folders, _datasets, _weights):
+    for look in (_versions, _devices, _speed, _evaluation, _folders, _datasets, _weights):
         _guarded(look, report)
     return report
 
@@ -140,6 +140,12 @@ def _speed(report: Report) -> None:
         note = f"on this CPU ({', '.join(sorted(fast))})" if fast else "this CPU emulates it; use fp32"
         report.speed.append(Line("--precision bf16", "fast" if fast else "slow", note))
         report.speed.append(Line("training", "CPU only", "small models and pictures; the published models need a GPU"))
+
+
+def _evaluation(report: Report) -> None:
+    from caffdet_cli.evaluation.engines import about_engine
+
+    report.speed.append(Line("caffdet eval, COCO figures", *about_engine()))
 
 
 def _cpu_flags() -> set[str]:

@@ -1,8 +1,8 @@
 """`caffdet eval`: scores a detector on a data set, or a file of detections against its annotations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,10 +11,14 @@ from caffdet_cli.errors import ConfigError
 from caffdet_cli.progress import Progress
 
 if TYPE_CHECKING:
+    from caffdet_cli.evaluation.miss_rate import MissRateReport
+    from caffdet_cli.evaluation.miss_rate_settings import Setting
     from caffdet_cli.evaluation.report import SpectraReport
 
 _OF_MODEL = "--weights WEIGHTS --dataset DATASET"
 _OF_FILE = "--predictions FILE --annotations FILE"
+
+Metric = Literal["coco", "segm", "mr"]
 
 
 def command(
@@ -22,12 +26,34 @@ def command(
     dataset: options.Dataset = None,
     predictions: Annotated[
         Path | None,
-        typer.Option("--predictions", metavar="FILE", help="Detections as COCO result JSON, instead of a detector."),
+        typer.Option(
+            "--predictions",
+            metavar="FILE",
+            help="Detections instead of a detector: COCO result JSON; for mr KAIST result lines too.",
+        ),
     ] = None,
     annotations: Annotated[
-        Path | None, typer.Option("--annotations", metavar="FILE", help="COCO annotations of these detections.")
+        Path | None,
+        typer.Option(
+            "--annotations",
+            metavar="FILE",
+            help="COCO annotations of these detections; for mr KAIST's text folder too.",
+        ),
     ] = None,
-    metric: Annotated[Literal["coco"], typer.Option("--metric", help="coco: AP and AR of boxes.")] = "coco",
+    metric: Annotated[
+        Metric, typer.Option("--metric", help="coco: AP and AR of boxes; segm: of masks; mr: log-average miss rate.")
+    ] = "coco",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--setting",
+            metavar="NAME",
+            help="Of mr: Reasonable, All, near, ..., or NAME:height=40..90/occlusion=0+1/margin=5. Repeatable.",
+        ),
+    ] = None,
+    compatible: Annotated[
+        bool, typer.Option("--compatible", help="Of mr: count as the public script does, faults included.")
+    ] = False,
     split: options.Split = None,
     spectrum: options.Spectrum = None,
     against: Annotated[
@@ -55,14 +81,26 @@ def command(
 
     AP is the mean over IoU 0.50 to 0.95; s, m and l stand for objects below 32, up to 96 and above 96 pixels square;
     AR1, AR10 and AR100 for recall with so many detections of a class per picture. A pair model is scored with both
-    pictures and with each one removed.
+    pictures and with each one removed. The miss rate of pedestrians (mr) is the mean, in the logarithm, at 0.01 to 1
+    false alarms per picture; lower is better.
     """
     progress = console.progress(quiet, verbose)
+    settings = _settings(metric, setting, compatible)
+    if verbose and metric != "mr":
+        _tell_engine(progress)
     if predictions or annotations:
         _refuse({"--weights": weights, "--dataset": dataset, "--split": split, "--spectrum": spectrum})
-        _refuse({"--against": against, "--data-root": data_root, "--set": set_, "--output": output})
-        _show(_of_file(predictions, annotations, progress), json, progress)
+        kept = None if metric == "mr" else output  # curves need a place
+        _refuse({"--against": against, "--data-root": data_root, "--set": set_, "--output": kept})
+        if metric == "mr":
+            _miss_rate_of_file(predictions, annotations, settings, compatible, output, overwrite, json, progress)
+            return
+        _show(_of_file(predictions, annotations, metric, progress), json, progress)
         return
+    if metric == "segm":
+        raise ConfigError(
+            f"--metric segm: detectors give boxes, no masks; for a file with masks: caffdet eval {_OF_FILE}"
+        )
     if weights is None or dataset is None:
         detector = missing.or_example(weights, missing.checkpoints(), "WEIGHTS")
         examples = {
@@ -70,38 +108,87 @@ def command(
             "a file": f"caffdet eval {_OF_FILE}",
         }
         raise missing.too_little({"--weights": weights, "--dataset": dataset}, examples, detectors=True)
+    if metric == "mr" and against:
+        raise ConfigError("--against compares AP; leave it out, or take --metric coco")
     from caffdet_cli.settings.load import load_config
 
     load_config(dataset=dataset, overrides=set_ or ())  # before torch is imported
+    how: dict[str, Any] = {
+        "data_root": data_root,
+        "split": split,
+        "spectrum": spectrum,
+        "against": against,
+        "device": device,
+        "precision": precision,
+        "batch": batch,
+        "workers": workers,
+        "output": output,
+        "overwrite": overwrite,
+        "overrides": set_ or (),
+        "progress": progress,
+    }
+    if metric == "mr":
+        from caffdet_cli.evaluation.miss_rate_detector import evaluate_miss_rate_of
+
+        _show_miss_rates(evaluate_miss_rate_of(weights, dataset, settings, compatible=compatible, **how), json)
+        return
     from caffdet_cli.evaluation.detector import evaluate
 
-    report = evaluate(
-        weights,
-        dataset,
-        data_root=data_root,
-        split=split,
-        spectrum=spectrum,
-        against=against,
-        device=device,
-        precision=precision,
-        batch=batch,
-        workers=workers,
-        output=output,
-        overwrite=overwrite,
-        overrides=set_ or (),
-        progress=progress,
-    )
-    _show(report, json, progress)
+    _show(evaluate(weights, dataset, **how), json, progress)
 
 
-def _of_file(predictions: Path | None, annotations: Path | None, progress: Progress) -> "SpectraReport":
-    if predictions is None or annotations is None:
-        word = "--predictions" if predictions is None else "--annotations"
-        raise ConfigError(f"{word} is missing: caffdet eval {_OF_FILE}")
+def _settings(metric: Metric, words: Sequence[str] | None, compatible: bool) -> "Sequence[Setting]":
+    """Those of a miss rate; checked before anything long."""
+    if metric != "mr":
+        if words or compatible:
+            raise ConfigError(f"{'--setting' if words else '--compatible'} is of the miss rate; add --metric mr")
+        return ()
+    from caffdet_cli.evaluation.miss_rate_settings import parse_settings
+
+    return parse_settings(words or ())
+
+
+def _tell_engine(progress: Progress) -> None:
+    from caffdet_cli.evaluation.engines import about_engine
+
+    progress.say(f"figures by {about_engine()[0]}")
+
+
+def _of_file(
+    predictions: Path | None, annotations: Path | None, metric: Literal["coco", "segm"], progress: Progress
+) -> "SpectraReport":
+    found, truth = _both(predictions, annotations)
     from caffdet_cli.evaluation.files import evaluate_files
     from caffdet_cli.evaluation.report import SpectraReport
 
-    return SpectraReport({"file": evaluate_files(predictions, annotations, progress)})
+    report = evaluate_files(found, truth, progress, kind="segm" if metric == "segm" else "bbox")
+    return SpectraReport({"file": report}, metric=metric)
+
+
+def _miss_rate_of_file(
+    predictions: Path | None,
+    annotations: Path | None,
+    settings: "Sequence[Setting]",
+    compatible: bool,
+    output: str | None,
+    overwrite: bool,
+    json: bool,
+    progress: Progress,
+) -> None:
+    found, truth = _both(predictions, annotations)
+    from caffdet_cli.evaluation.miss_rate_files import evaluate_miss_rate_files
+
+    report = evaluate_miss_rate_files(
+        found, truth, settings, compatible=compatible, output=output, overwrite=overwrite, progress=progress
+    )
+    _show_miss_rates({"file": report}, json)
+
+
+def _both(predictions: Path | None, annotations: Path | None) -> tuple[Path, Path]:
+    if predictions is None or annotations is None:
+        word = "--predictions" if predictions is None else "--annotations"
+        raise ConfigError(f"{word} is missing: caffdet eval {_OF_FILE}")
+    return predictions, annotations
 
 
 def _refuse(given: Mapping[str, object]) -> None:
@@ -132,3 +219,16 @@ def _show(report: "SpectraReport", json: bool, progress: Progress) -> None:
         console.echo(judged.sentence)
     if report.published and report.published.reproduced:
         console.echo(report.published.sentence)
+
+
+def _show_miss_rates(reports: "Mapping[str, MissRateReport]", json: bool) -> None:
+    from caffdet_cli.evaluation.miss_rate_report import miss_rate_json, miss_rate_table
+
+    if json:
+        console.print_json(miss_rate_json(reports))
+        return
+    for name, report in reports.items():
+        form = ", as the public script counts" if report.compatible else ""
+        given = "" if name == "file" else f" ({name})"
+        title = f"log-average miss rate{given}, {report.pictures} pictures, percent{form}"
+        console.table(title, *miss_rate_table(report))

@@ -1,6 +1,7 @@
-"""COCO average precision and recall of boxes.
+"""COCO average precision and recall of boxes or masks.
 
-Matching and curves are pycocotools' own code; here it gets its data in the form in which its numbers are right:
+Matching and curves are pycocotools' own code, or faster-coco-eval's; here they get their data in the form in which
+their numbers are right:
 
 - objects, classes and pictures are numbered from 1, because pycocotools takes a match to annotation id 0 for none;
 - pictures come in the order of their ids and detections in the order given, which decides between equal scores.
@@ -11,7 +12,7 @@ Shapes: T IoU thresholds, R recall points, K classes, A ranges of object area, M
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,12 @@ from pycocotools import cocoeval
 from caffdet_cli.data.annotations import AnnotationSet, Example, Objects
 from caffdet_cli.data.formats.detections import DetectionArrays
 from caffdet_cli.errors import DatasetError, RunError
+from caffdet_cli.evaluation.engines import Engine, Judge, Kind, Records, Size, choose_engine
+from caffdet_cli.evaluation.fast_coco import FastJudge
 from caffdet_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from caffdet_cli.evaluation.masks import Masks
 
 _IOU50, _IOU75 = 0, 5  # places in T: 0.50, 0.55, ..., 0.95
 _ALL, _SMALL, _MEDIUM, _LARGE = range(4)  # places in A: divided at 32 * 32 and 96 * 96 pixels
@@ -76,7 +82,12 @@ NUMBERS = {
 
 
 def evaluate_coco(
-    truth: AnnotationSet, found: Mapping[int | str, DetectionArrays], progress: Progress | None = None
+    truth: AnnotationSet,
+    found: Mapping[int | str, DetectionArrays],
+    progress: Progress | None = None,
+    *,
+    masks: "tuple[Masks, Masks] | None" = None,
+    engine: Engine | None = None,
 ) -> CocoReport:
     """Score detections against annotations.
 
@@ -84,8 +95,11 @@ def evaluate_coco(
         truth: the annotations; crowd regions are neither found nor missed.
         found: detections of a picture under its id, in any order; a picture that is not in it has none.
             Of a class and picture the best 100 count.
+        masks: of the objects and of the detections, in their order; then masks are matched instead of boxes.
+        engine: None: the fastest that is installed.
 
     Raises:
+        ConfigError: the engine is not installed.
         DatasetError: detections of a picture that `truth` does not have.
         RunError: boxes or scores that are not finite, as a model with damaged weights gives them.
     """
@@ -95,19 +109,32 @@ def evaluate_coco(
             "give the annotations that belong to the detections"
         )
     examples = sorted(truth.examples, key=lambda example: _order(example.id))
-    judge = _Judge(len(examples), len(truth.categories))
+    kind: Kind = "segm" if masks else "bbox"
+    judge = _judge(choose_engine(engine), len(examples), len(truth.categories), kind)
     steps = (progress or Progress()).track(examples, "scoring", total=len(examples))
     for position, example in enumerate(steps):
-        judge.add(position, _objects(example.objects), _detections(example, found.get(example.id)))
+        objects, detections = _objects(example.objects), _detections(example, found.get(example.id))
+        if masks:
+            _add_masks(objects, masks[0].get(example.id, []))
+            _add_masks(detections, masks[1].get(example.id, []))
+        _check_labels(objects, detections, len(truth.categories))
+        judge.add(position, (example.height, example.width), objects, detections)
     return _report(truth, *judge.curves())
+
+
+def _judge(engine: Engine, pictures: int, classes: int, kind: Kind) -> Judge:
+    return FastJudge(pictures, classes, kind) if engine == "faster-coco-eval" else _Judge(pictures, classes, kind)
+
+
+def _check_labels(objects: Records, detections: Records, classes: int) -> None:
+    for label in objects.keys() | detections.keys():
+        if not 0 <= label < classes:
+            raise ValueError(f"label {label} is no position in a list of {classes} classes")
 
 
 def _order(picture: int | str) -> tuple[bool, int | str]:
     """Numbers before words."""
     return isinstance(picture, str), picture
-
-
-Records = dict[int, list[dict[str, Any]]]  # by class position, as pycocotools wants them
 
 
 def _objects(objects: Objects) -> Records:
@@ -137,6 +164,13 @@ def _detections(example: Example, found: DetectionArrays | None) -> Records:
     return records
 
 
+def _add_masks(records: Records, masks: list[dict[str, Any]]) -> None:
+    """Areas stay those of the file or of the box, as in pycocotools."""
+    for own in records.values():
+        for record in own:
+            record["segmentation"] = masks[record["id"] - 1]
+
+
 def _xywh(boxes: NDArray[Any]) -> list[list[float]]:
     """Corner boxes (n, 4) as left, top, width, height; an inverted side has length 0."""
     corners = np.asarray(boxes, np.float64).reshape(-1, 4)
@@ -155,19 +189,17 @@ class _Judge(cocoeval.COCOeval):  # type: ignore[misc]  # pycocotools has no typ
 
     accumulate = _silent(cocoeval.COCOeval.accumulate)
 
-    def __init__(self, pictures: int, classes: int):
-        super().__init__(iouType="bbox")
+    def __init__(self, pictures: int, classes: int, kind: Kind):
+        super().__init__(iouType=kind)
         self.params.imgIds = list(range(1, pictures + 1))
         self.params.catIds = list(range(1, classes + 1))
         self._paramsEval = self.params
         self.evalImgs = [None] * (classes * len(self.params.areaRng) * pictures)  # ordered as (K, A, picture)
 
-    def add(self, position: int, objects: Records, detections: Records) -> None:
+    def add(self, position: int, size: Size, objects: Records, detections: Records) -> None:
         """Match the detections of the picture at `position` with its objects."""
         picture, limit = position + 1, self.params.maxDets[-1]
         for label in objects.keys() | detections.keys():
-            if not 0 <= label < len(self.params.catIds):
-                raise ValueError(f"label {label} is no position in a list of {len(self.params.catIds)} classes")
             cell = picture, label + 1
             self._gts[cell], self._dts[cell] = objects.get(label, []), detections.get(label, [])
             self.ious[cell] = self.computeIoU(*cell)

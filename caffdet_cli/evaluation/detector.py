@@ -1,6 +1,6 @@
 """A detector scored on a data set; a pair model also with each spectrum removed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
 from caffdet_cli.data.splits import class_slots, load_split
 from caffdet_cli.errors import ConfigError, DatasetError
+from caffdet_cli.evaluation import miss_rate_report
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
 from caffdet_cli.evaluation.receipt import published_beside, receipt, write_receipt
 from caffdet_cli.evaluation.report import SpectraReport, write_report
@@ -46,6 +47,7 @@ def evaluate(
     output: str | Path | None = None,
     overwrite: bool = False,
     overrides: Sequence[str] = (),
+    judge: Callable[[str, AnnotationSet, Found, Path | None], None] | None = None,
     progress: Progress | None = None,
 ) -> SpectraReport:
     """Score a checkpoint.
@@ -58,6 +60,7 @@ def evaluate(
         against: checkpoints trained on RGB alone and on IR alone, to be beaten.
         batch: padding changes results of CAFF; 1, as published, has none.
         output: folder for `report.json`, `receipt.json` and `detections-<spectra>.json`.
+        judge: of another metric; is handed the detections of each choice of spectra, and the folder if there is one.
 
     Raises:
         WeightsError, DatasetError, ConfigError, OutputError: what is wrong, and where.
@@ -83,7 +86,8 @@ def evaluate(
             "published numbers are of batch 1"
         )
     reports: dict[str, CocoReport] = {}
-    written = ("report.json", "receipt.json", *(f"detections-{given}.json" for given in ("pair", "rgb", "ir")))
+    listed = (f"detections-{given}.json" for given in ("pair", "rgb", "ir"))
+    written = ("report.json", "receipt.json", *miss_rate_report.FILES, *listed)
     place_of_results = (
         nullcontext() if output is None else whole_folder(Path(output), overwrite=overwrite, replaced=written)
     )
@@ -95,6 +99,8 @@ def evaluate(
             if folder is not None:
                 ids = [category.id for category in annotations.categories]
                 write_detections(folder / f"detections-{given}.json", named, ids)
+            if judge is not None:
+                judge(given, annotations, named, folder)
         rivals = {}
         for alone, other in others.items():
             found, conventions = detect(other, annotations, data, "pair", *settings, progress)

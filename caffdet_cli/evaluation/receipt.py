@@ -17,7 +17,7 @@ from caffdet_cli.released.registry import Entry, registry
 from caffdet_cli.settings.conventions import Conventions
 
 CLOSE = 0.002  # AP 0..1: what rounding, resizing and another order of additions change
-_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "pillow", "pycocotools")
+_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "pillow", "pycocotools", "faster-coco-eval")
 
 
 class Compared(NamedTuple):

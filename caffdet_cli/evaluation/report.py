@@ -21,6 +21,8 @@ class SpectraReport:
     """By spectrum: detectors that were trained on it alone."""
     published: Published | None = None
     """Of a released file on its own data set: what was published, beside what was measured."""
+    metric: Literal["coco", "segm"] = "coco"
+    """Whether boxes or masks were matched."""
 
     @property
     def images(self) -> int:
@@ -70,7 +72,7 @@ def to_json(report: SpectraReport) -> dict[str, Any]:
     """
     value: dict[str, Any] = {
         "schema": 1,
-        "metric": "coco",
+        "metric": report.metric,
         "spectra": {name: _form(one) for name, one in report.spectra.items()},
         "images": report.images,
     }

@@ -21,6 +21,8 @@ ENTRIES = (
     "flir_layout_train",
     "llvip_mini_train_ids_from_0",
 )
+WITH_MASKS = ENTRIES[:2]
+ENGINES = ("pycocotools", "faster-coco-eval")
 TRUTH = {
     "images": [{"id": "a", "width": 64, "height": 48, "file_name": "a.jpg"}, {"id": 0, "width": 64, "height": 48}],
     "annotations": [
@@ -57,18 +59,26 @@ def test_the_reference_has_no_entry_that_is_not_tested(shared):
     assert {name for name, entry in reference.items() if isinstance(entry, dict)} == set(ENTRIES)
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_figures_are_those_of_the_reference_to_the_last_digit(shared, entry):
+def test_every_entry_with_masks_is_tested_with_them(shared):
+    reference = json.loads((shared / "data/coco_eval/reference.json").read_text())
+    assert [name for name in ENTRIES if "segm" in reference[name]] == list(WITH_MASKS)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("entry", "kind"), [*((name, "bbox") for name in ENTRIES), *((name, "segm") for name in WITH_MASKS)]
+)
+def test_figures_are_those_of_the_reference_to_the_last_digit(shared, entry, kind, engine):
+    if engine == "faster-coco-eval":
+        pytest.importorskip("faster_coco_eval")
     folder = shared / "data"
     reference = json.loads((folder / "coco_eval/reference.json").read_text())
     case = reference[entry]
-    right = (
-        case["bbox"] if "bbox" in case else reference["llvip_mini_train"]["bbox"]
-    )  # ids from 0: pycocotools is wrong
+    right = case[kind] if kind in case else reference["llvip_mini_train"][kind]  # ids from 0: pycocotools is wrong
     truth = folder / case["ground_truth"]
     names = {str(category["id"]): category["name"] for category in json.loads(truth.read_text())["categories"]}
 
-    report = evaluate_files(folder / "coco_eval" / case["detections"], truth)
+    report = evaluate_files(folder / "coco_eval" / case["detections"], truth, kind=kind, engine=engine)
 
     same = {name: pytest.approx(value, abs=1e-14) for name, value in right["stats"].items()}  # sums differ by machine
     assert report.numbers == same
