@@ -149,7 +149,7 @@ class Side(NamedTuple):
         """The call that is timed; the same weights and pictures on every side."""
         torch.set_num_threads(self.threads)
         if self.train and self.kind == "ours":
-            torch.set_flush_denormal(True)  # as engine/train.py does
+            torch.set_flush_denormal(True)  # as `caffdet train` does
         model = load_config(model=self.name, overrides=self.settings).config.model
         torch.manual_seed(0)
         network = detector(model, model.outputs or 3)

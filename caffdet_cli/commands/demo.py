@@ -26,15 +26,17 @@ def command(
 
     from caffdet_cli.commands.live import make_watch
     from caffdet_cli.demo import run_demo
+    from caffdet_cli.engine.denormals import denormals_as_zero
 
-    folder, figures = run_demo(
-        output,
-        seed=seed,
-        device=device,
-        overwrite=overwrite,
-        watches=lambda title: make_watch(quiet, verbose, title),
-        progress=console.progress(quiet, verbose),
-    )
+    with denormals_as_zero():
+        folder, figures = run_demo(
+            output,
+            seed=seed,
+            device=device,
+            overwrite=overwrite,
+            watches=lambda title: make_watch(quiet, verbose, title),
+            progress=console.progress(quiet, verbose),
+        )
     if json:
         console.print_json({"schema": 1, "output": str(folder), **asdict(figures)})
         return

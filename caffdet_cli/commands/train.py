@@ -82,22 +82,24 @@ def command(
         _show_plan(job, json)
         return
     from caffdet_cli.commands.live import make_watch
+    from caffdet_cli.engine.denormals import denormals_as_zero
     from caffdet_cli.engine.train import train
 
-    trained = train(
-        dataset,
-        model=model,
-        recipe=recipe,
-        weights=weights,
-        from_scratch=from_scratch,
-        resume=resume,
-        output=output,
-        data_root=data_root,
-        device=device,
-        overwrite=overwrite,
-        overrides=overrides,
-        watch=make_watch(quiet, verbose),
-    )
+    with denormals_as_zero():
+        trained = train(
+            dataset,
+            model=model,
+            recipe=recipe,
+            weights=weights,
+            from_scratch=from_scratch,
+            resume=resume,
+            output=output,
+            data_root=data_root,
+            device=device,
+            overwrite=overwrite,
+            overrides=overrides,
+            watch=make_watch(quiet, verbose),
+        )
     _show(trained, json)
 
 

@@ -58,7 +58,8 @@ def info_command(weights: Which, json: options.Json = False, debug: options.Debu
     if json:
         print_json({"schema": 1, **found.facts()})
     else:
-        table("", ["", ""], _lines(found))
+        for name, said in _lines(found):
+            echo(f"{name:<14}{said}")
 
 
 @app.command("convert")

@@ -11,7 +11,9 @@ def denormals_as_zero() -> Iterator[None]:
     """Let the CPU take them as 0 while the block runs.
 
     Attention without a scale, as CAFF's, saturates, and its gradients are full of them: a fifth of a training step.
-    Threads take the rule from the thread that starts them: enter the block before the first large computation.
+    Threads of a pool take the rule from the thread that starts them and keep it: enter the block before the first
+    large computation, in a process that does nothing else afterwards. That is what the commands do; the function that
+    trains leaves the rule to its caller.
     """
     before = _are_zero()
     torch.set_flush_denormal(True)

@@ -62,6 +62,7 @@ def new_job(
     first = "" if from_scratch else weights
     said = [*overrides, *([] if first is None else [f"train.weights={json.dumps(first, ensure_ascii=False)}"])]
     config = load_config(dataset=dataset, model=model, recipe=recipe, overrides=said).config
+    _check_sizes(config)
     root = place_of(config.data, Path(data_root) if data_root is not None else None, progress)
     if root is not None:  # the run must find its data again when it is continued from another folder
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(root.resolve())})})
@@ -80,6 +81,22 @@ def new_job(
     fresh_folder(folder, overwrite)
     _check_overwrite(folder, train)
     return Job(config, conventions, train, val, val_split, folder, start, resume=False)
+
+
+def _check_sizes(config: Config) -> None:
+    """Told before the first step rather than at it."""
+    least, augment = config.model.smallest_side, config.train.augment
+    sides = {"model.input.short_side": config.model.input.short_side}
+    sides |= (
+        {"train.augment.fixed_size": min(augment.fixed_size)}
+        if augment.fixed_size
+        else {"train.augment.scales": min(augment.scales)}
+    )
+    for key, side in sides.items():
+        if side < least:
+            raise ConfigError(
+                f"{key} has {side}, and {config.model.fusion.name} needs {least} pixels on the short side"
+            )
 
 
 def _check_overwrite(folder: Path, train: AnnotationSet) -> None:

@@ -1,5 +1,7 @@
 """What a run starts from: a new detector is filled from the job's weights, and what that means is said."""
 
+import json
+
 import torch
 
 from caffdet_cli.engine.job import Job
@@ -9,7 +11,8 @@ from caffdet_cli.weights.backbone_files import check_backbone, read_backbone
 from caffdet_cli.weights.coco_slots import coco_slots
 from caffdet_cli.weights.load import check_numbers, read_stored
 from caffdet_cli.weights.naming import whole_configuration
-from caffdet_cli.weights.start import Account, remarks, start_from_single
+from caffdet_cli.weights.start import Account, Names, remarks, start_from_single
+from caffdet_cli.weights.store import Stored
 
 
 def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | None:
@@ -25,7 +28,13 @@ def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | 
         raise WeightsError(
             f"{job.weights} is a model of two spectra, this one has one; start from a model of one spectrum"
         )
-    known = stored.conventions.classes or (coco_slots() if stored.model.outputs == len(coco_slots()) else ())
+    if len(stored.model.spectra) == 2 and stored.model.spectra != model.spectra:
+        order = json.dumps(list(stored.model.spectra))
+        raise WeightsError(
+            f"{job.weights} has the streams {', '.join(stored.model.spectra)}, the model {', '.join(model.spectra)}; "
+            f"--set 'model.spectra={order}' takes them in the order they were trained in"
+        )
+    known = stored.conventions.classes or _coco_names(stored)
     state, account = start_from_single(detector.state_dict(), stored.state, model, job.conventions.classes, known)
     fitting = len(account.copied) + len(account.to_both_streams)
     if len(account.mismatched) > fitting:
@@ -40,8 +49,19 @@ def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | 
         progress.warn(remark)
     for line in account.class_lines():
         progress.say(line)
+    if job.config.train.freeze_backbone and any(name.startswith("pyramid.backbone") for name in account.left):
+        progress.warn(
+            "a backbone is not in the starting weights and is not trained (train.freeze_backbone = true): it keeps "
+            "random weights; take other weights, or --set train.freeze_backbone=false"
+        )
     detector.load_state_dict(state)
     return account
+
+
+def _coco_names(stored: Stored) -> Names:
+    """Of released detectors of one spectrum; what a pair's 91 slots mean, its own data set decided."""
+    slots = coco_slots()
+    return slots if len(stored.model.spectra) == 1 and stored.model.outputs == len(slots) else ()
 
 
 def _from_backbone(detector: torch.nn.Module, backbone: dict[str, torch.Tensor], job: Job) -> Account:

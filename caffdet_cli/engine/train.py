@@ -17,7 +17,6 @@ from caffdet_cli.data.batches import EpochSampler, Loaded, closing_workers, fing
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.engine.average import MovingAverage
 from caffdet_cli.engine.checkpoint import Position, Saved, read_last, restore_generators, save_best, save_last
-from caffdet_cli.engine.denormals import denormals_as_zero
 from caffdet_cli.engine.job import Job, new_job, resumed_job
 from caffdet_cli.engine.optimizer import backbones, freeze, make_optimizer, set_learning_rate
 from caffdet_cli.engine.records import Metrics, check_threads, write_start
@@ -106,10 +105,9 @@ def train(
 
 def run(job: Job, device: str = "auto", watch: Watch | None = None) -> Trained:
     """Run a checked job to its end."""
-    with denormals_as_zero():
-        trainer = Trainer(job, device, watch or Watch())
-        with stop_flag() as flag:
-            trainer.run(flag)
+    trainer = Trainer(job, device, watch or Watch())
+    with stop_flag() as flag:
+        trainer.run(flag)
     best = -1.0 if trainer.best is None else trainer.best
     return Trained(job.folder, job.config.train.epochs, best, trainer.account)
 

@@ -105,7 +105,12 @@ def evaluate(
         for alone, other in others.items():
             found, conventions = detect(other, annotations, data, "pair", *settings, progress)
             rivals[alone] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
-        published = published_beside(weights, main.source, data.name, name, next(iter(reports.values())))
+        as_published = settings[1:3] == ("fp32", 1) and (len(used.spectra) == 1 or "pair" in reports)
+        published = (
+            published_beside(weights, main.source, data.name, name, reports.get("pair") or next(iter(reports.values())))
+            if as_published
+            else None
+        )
         report = SpectraReport(reports, rivals, published)
         if folder is not None:
             write_report(report, folder / "report.json")

@@ -39,6 +39,11 @@ class Reading:
     slots: Mapping[str, Mapping[int, int]]
     """Of each class of the data set: slot -> how many of its objects that slot fires on most strongly."""
 
+    @property
+    def hits(self) -> int:
+        """Objects that any slot fires on: what the order of the streams decides, whatever the slots mean."""
+        return sum(count for counts in self.slots.values() for count in counts.values())
+
     def slot_of(self, name: str) -> int | None:
         """The slot that fires on most objects of a class."""
         counts = self.slots[name]
@@ -56,7 +61,8 @@ class Checked:
 
     @property
     def best(self) -> Reading:
-        return max(self.readings, key=lambda each: each.ap)
+        """The one that finds most objects, by whatever slot."""
+        return max(self.readings, key=lambda each: (each.hits, each.ap))
 
     @property
     def strangers(self) -> dict[str, int]:
@@ -68,7 +74,7 @@ class Checked:
     def sentences(self) -> list[str]:
         """What to make of it."""
         own, best = self.readings[0], self.best
-        if best.ap <= 0:
+        if not best.hits:
             return [f"Nothing is found on {self.pictures} pictures in any order: the weights are not of this data."]
         said = []
         if len(self.readings) > 1:
@@ -76,15 +82,23 @@ class Checked:
             said.append(
                 f"The streams are {order}, as they are read."
                 if best is own
-                else f"The streams are better read as {order}: AP {100 * best.ap:.1f} instead of {100 * own.ap:.1f}."
+                else f"The streams are better read as {order}: {best.hits} objects are found instead of {own.hits}, "
+                f"AP {100 * best.ap:.1f} instead of {100 * own.ap:.1f}."
             )
         said += [
-            f"Slot {slot} fires on {name!r}, which is read from slot {self.expected[name]}."
+            f"Slot {slot} fires on {name!r}, which is read from {self._read_from(name)}."
             for name, slot in self.strangers.items()
         ]
-        if not self.strangers:
+        silent = [name for name in self.expected if best.slot_of(name) is None]
+        if silent:
+            said.append(f"No slot fires on {', '.join(silent)}.")
+        if not self.strangers and not silent:
             said.append("Every class is read from the slot that fires on it.")
         return said
+
+    def _read_from(self, name: str) -> str:
+        slot = self.expected[name]
+        return "no slot: the detector has no class of this name" if slot is None else f"slot {slot}"
 
     def to_json(self) -> dict[str, Any]:
         """For programs; figures 0..1."""

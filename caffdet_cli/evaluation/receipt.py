@@ -96,12 +96,13 @@ def receipt(
     entry = entry_of(weights, path)
     return {
         "schema": 1,
-        "weights": {"said": weights, "path": str(path), "sha256": measure(path).sha256},
+        # Names only, and no query of an address: a receipt is made to be shown.
+        "weights": {"name": weights.partition("?")[0] if entry else path.name, "sha256": measure(path).sha256},
         "released_as": None if entry is None else entry.name,
         "dataset": {
             "name": dataset,
             "split": split,
-            "annotations": str(annotations.source),
+            "annotations": annotations.source.name,
             "annotations_sha256": measure(annotations.source).sha256,
             "pictures": len(annotations.examples),
             "pictures_sha256": pictures_hash(annotations),

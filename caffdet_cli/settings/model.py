@@ -8,7 +8,8 @@ from caffdet_cli.settings.base import Settings, Spectrum
 
 # Bounded, since settings also come with checkpoints of others.
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
-Depth = Annotated[int, Field(ge=1, le=256)]
+Depth = Annotated[int, Field(ge=1, le=64)]
+Few = Annotated[int, Field(ge=1, le=16)]
 Side = Annotated[int, Field(ge=1, le=16384)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -63,7 +64,7 @@ class CaffLite(Settings):
     """Cross-attention feature fusion, lite form; Helvig et al., CVPRW 2024."""
 
     name: Literal["caff-lite"] = "caff-lite"
-    stages: Depth = 3
+    stages: Few = 3
     reduced: Positive = 64
     """Channels of the fused map before it is joined with both streams."""
     bypass_absent: bool = False
@@ -74,7 +75,7 @@ class CaffHierarchical(Settings):
     """Cross-attention feature fusion at several scales, that of CAFF-DINO; Helvig et al., CVPRW 2024."""
 
     name: Literal["caff-hierarchical"] = "caff-hierarchical"
-    stages: Depth = 2
+    stages: Few = 2
     kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=31)], ...], Field(min_length=1, max_length=8)] = (1, 5, 7)
     """Sides of the convolutions of the branches. The largest is the smallest side that a level may have."""
     reduced: Positive = 64
@@ -205,7 +206,7 @@ class Dino(Settings):
     """Attention weights come from sampled keys, in encoder and decoder (arXiv:2303.07335). Published Lite-DINO files
     have this form; the weights of the other cannot be made from them."""
     width: Positive = 256
-    levels: Depth = 4
+    levels: Few = 4
     fusion: Fusion = NoFusion()
     encoder: Encoder = InterleavedEncoder()
     decoder: Decoder = Decoder()
@@ -242,6 +243,15 @@ class Dino(Settings):
                 "level of one pixel needs two channels in each)"
             )
         return self
+
+    @property
+    def smallest_side(self) -> int:
+        """The shortest side of a padded picture that the fusion takes, in pixels."""
+        if not isinstance(self.fusion, CaffHierarchical):
+            return 1
+        below = self.levels - len(self.backbone.levels)  # each halves the last map of the backbone
+        stride = 4 << (max(self.backbone.levels) + below)
+        return stride * (max(self.fusion.kernels) - 1) + 1
 
     def _check_interleaved(self, encoder: InterleavedEncoder) -> None:
         if encoder.project_keys and not self.key_aware:

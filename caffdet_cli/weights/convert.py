@@ -10,15 +10,19 @@ import torch
 from pydantic import ValidationError
 
 from caffdet_cli.errors import ConfigError, OutputError, WeightsError
-from caffdet_cli.models.build import detector
 from caffdet_cli.paths import whole_file
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Model, Swin
 from caffdet_cli.weights.coco_slots import coco_slots
 from caffdet_cli.weights.known import find_weights
-from caffdet_cli.weights.load import check_shapes, outputs_of, read_stored
+from caffdet_cli.weights.load import read_stored, whole_detector
+from caffdet_cli.weights.naming import different, title
+from caffdet_cli.weights.published import published_model
 from caffdet_cli.weights.remap import swin_indices, to_published
 from caffdet_cli.weights.store import Stored, save_weights
+
+# What a published file tells by its names and shapes; where these come back as others, it would be another model.
+_TOLD_BY_TENSORS = ("backbone.", "fusion.stages", "fusion.kernels", "fusion.name", "encoder.layers", "encoder.blocks")
 
 Form = Literal["caffdet", "published"]
 
@@ -61,14 +65,11 @@ def convert_weights(
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists; choose another --output or add --overwrite")
     stored = read_stored(path, average)
-    stored = stored._replace(model=changed(stored.model, overrides))
+    model = changed(stored.model, overrides)
+    stored = stored._replace(model=model, conventions=_following(stored.conventions, model))
     if classes:
         stored = stored._replace(conventions=named(stored, classes))
-    with torch.device("meta"):
-        network = detector(stored.model, outputs_of(stored))
-    check_shapes(network, stored, path)
-    if apart := network.state_dict().keys() ^ stored.state.keys():
-        raise WeightsError(f"{path} does not fit these settings: {len(apart)} tensors, among them {min(apart)}")
+    whole_detector(stored, path)
     if to == "caffdet":
         save_weights(target, stored.state, stored.model, stored.conventions)
         return Converted(target, len(stored.state), stored.model)
@@ -77,7 +78,14 @@ def convert_weights(
 
 def write_published(target: Path, stored: Stored) -> int:
     """Write a file that the published code loads; the number of tensors under all their names."""
-    published = to_published(stored.state, stored.model)
+    try:
+        published = to_published(stored.state, stored.model)
+        again = published_model(published, target)
+    except (KeyError, WeightsError) as error:
+        raise WeightsError(f"the published code has no form for this model ({title(stored.model)}): {error}") from error
+    for key, (own, _) in different(stored.model, again).items():
+        if key.startswith(_TOLD_BY_TENSORS):
+            raise WeightsError(f"the published code has no form for this model: {key} = {own} would be lost")
     if isinstance(stored.model.backbone, Swin):
         published |= swin_indices(published, stored.model.backbone.window)
     written = io.BytesIO()  # torch hides why a write to a file fails
@@ -85,6 +93,13 @@ def write_published(target: Path, stored: Stored) -> int:
     with whole_file(target) as part:
         part.write_bytes(written.getbuffer())
     return len(published)
+
+
+def _following(conventions: Conventions, model: Model) -> Conventions:
+    """How pictures become input is in both; what was changed in the model's settings holds."""
+    own = conventions.label_spectrum
+    label = own if own in model.spectra else model.spectra[0]
+    return conventions.model_copy(update={"input": model.input, "spectra": model.spectra, "label_spectrum": label})
 
 
 def changed(model: Model, overrides: Sequence[str]) -> Model:
@@ -114,7 +129,7 @@ def changed(model: Model, overrides: Sequence[str]) -> Model:
 def _value(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -122,6 +137,9 @@ def named(stored: Stored, classes: Sequence[str]) -> Conventions:
     """The conventions with names for the class slots."""
     slots = stored.model.outputs or len(stored.conventions.classes)
     names: tuple[str | None, ...] = coco_slots() if list(classes) == ["coco"] else tuple(classes)
+    given = [name for name in names if name is not None]
+    if len(set(given)) < len(given) or not all(given):
+        raise ConfigError("--classes has a name twice, or an empty one")
     if len(names) != slots:
         raise ConfigError(f"--classes names {len(names)} classes, the head has {slots} slots")
     ids = tuple(slot if name is not None else None for slot, name in enumerate(names))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import InterleavedEncoder, Model
 from caffdet_cli.weights.known import find_weights
-from caffdet_cli.weights.load import read_stored
+from caffdet_cli.weights.load import beside_released, read_stored, whole_detector
 from caffdet_cli.weights.naming import nearest_shipped, title
 
 
@@ -29,13 +29,20 @@ class Description(NamedTuple):
 
     @property
     def remarks(self) -> list[str]:
-        """What a published file does not tell."""
+        """What a published file does not tell, and where its name tells something else."""
         encoder = self.model.encoder
-        if self.written_by == "caffdet" or not isinstance(encoder, InterleavedEncoder):
-            return []
+        entry, apart = beside_released(self.model, self.path)
+        said = [
+            f"it has the name of the released {entry.name!r}, but its {key} is {here} and not {there}"
+            for key, (there, here) in apart.items()
+            if entry is not None
+        ]
+        if self.written_by == "caffdet" or not isinstance(encoder, InterleavedEncoder) or (entry and not apart):
+            return said
         return [
-            f"the file does not tell encoder.high_levels: {encoder.high_levels} by its name, or as most have it; "
-            "H2L2 has 2 (caffdet weights convert --set model.encoder.high_levels=2)"
+            *said,
+            f"the file does not tell encoder.high_levels: {encoder.high_levels}, as most have, is assumed; "
+            "H2L2 has 2 (caffdet weights convert --set model.encoder.high_levels=2)",
         ]
 
     def facts(self) -> dict[str, Any]:
@@ -65,6 +72,7 @@ def describe(weights: str) -> Description:
     """
     path = find_weights(weights)
     stored = read_stored(path)
+    whole_detector(stored, path)
     nearest, differences = nearest_shipped(stored.model)
     return Description(
         path=path,

@@ -1,14 +1,14 @@
 """A detector from a checkpoint: one of ours, or a published one."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from caffdet_cli.errors import WeightsError
+from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.models.build import detector
 from caffdet_cli.models.dino import Dino
-from caffdet_cli.released.registry import registry
+from caffdet_cli.released.registry import Entry, registry
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.settings.model import InterleavedEncoder, Model
@@ -39,17 +39,29 @@ def load_detector(weights: str) -> Loaded:
     """
     path = find_weights(weights)
     stored = read_stored(path)
-    with torch.device("meta"):  # no memory and no random numbers before the tensors are known to fit
+    network = whole_detector(stored, path)
+    own = network.state_dict()
+    state = {name: value.to(own[name].dtype) for name, value in stored.state.items()}
+    network.load_state_dict(state, assign=True)
+    return Loaded(network.eval(), stored.model, stored.conventions, path)
+
+
+def whole_detector(stored: Stored, path: Path) -> Dino:
+    """The detector of a checkpoint, not yet filled: no memory and no random numbers before the tensors fit.
+
+    Raises:
+        WeightsError: tensors are missing, unknown, of other shapes, or hold numbers that are none.
+    """
+    with torch.device("meta"):
         network = detector(stored.model, outputs_of(stored))
     check_shapes(network, stored, path)
-    check_numbers(stored, path)
-    own = network.state_dict()
-    state = {name: value.to(own[name].dtype) if name in own else value for name, value in stored.state.items()}
-    missing, unexpected = network.load_state_dict(state, strict=False, assign=True)
+    own = network.state_dict().keys()
+    missing, unexpected = sorted(own - stored.state.keys()), sorted(stored.state.keys() - own)
     if missing or unexpected:
         first = ", ".join([*missing, *unexpected][:3])
         raise WeightsError(f"{path}: {len(missing)} tensors are missing and {len(unexpected)} are unknown: {first}")
-    return Loaded(network.eval(), stored.model, stored.conventions, path)
+    check_numbers(stored, path)
+    return network
 
 
 def read_stored(path: Path, average: bool = False) -> Stored:
@@ -62,6 +74,8 @@ def read_stored(path: Path, average: bool = False) -> Stored:
         WeightsError: broken, of an unknown architecture, or another than a released file of this name.
     """
     if path.suffix == ".safetensors":
+        if average:
+            raise WeightsError(f"{path} is a file of caffdet, which keeps the moving average as its weights")
         return read_weights(path)
     state, entries = read_published(path, average)
     model = as_released(published_model(state, path), path)
@@ -70,33 +84,46 @@ def read_stored(path: Path, average: bool = False) -> Stored:
         raise WeightsError(
             f"{path}: {len(renamed.unknown)} tensors have no place in the model: {', '.join(renamed.unknown[:3])}"
         )
+    if torn := [name for name in renamed.torn if not name.startswith("pyramid.backbones.")]:
+        raise WeightsError(
+            f"{path}: copies of one tensor differ ({torn[0]}): its decoder layers have heads of their own, which this "
+            "release has not"
+        )
     reference = "ir" if "ir" in model.spectra else "rgb"
     conventions = Conventions(input=model.input, spectra=model.spectra, label_spectrum=reference)
     return Stored(model, conventions, renamed.state, entries)
 
 
 def as_released(model: Model, path: Path) -> Model:
-    """What the released file of this name was trained with, where a file does not tell: `encoder.high_levels`.
+    """With what the released file of this name was trained with and a file does not tell: `encoder.high_levels`.
 
-    Raises:
-        WeightsError: it has the name of a released file and is of another model.
+    A file of the same name and another architecture is left as it is.
     """
-    entry = next((each for each in registry().values() if each.file == path.name and each.configuration), None)
-    if entry is None:
+    entry, contradictions = beside_released(model, path)
+    if entry is None or contradictions:
         return model
-    released = load_config(model=entry.configuration, overrides=list(entry.settings)).config.model
-    own, theirs = model.encoder, released.encoder
+    own, theirs = model.encoder, _released(entry).encoder
     if isinstance(own, InterleavedEncoder) and isinstance(theirs, InterleavedEncoder):
         own = own.model_copy(update={"high_levels": theirs.high_levels})
-        model = model.model_copy(update={"encoder": own})
-    for key, (there, here) in different(released, model).items():
-        if key == "shared_backbone":  # two that are equal are loaded as one
-            continue
-        raise WeightsError(
-            f"{path} has the name of the released {entry.name!r}, but its {key} is {here} and not {there}; "
-            "rename it if it is another file, else fetch it again"
-        )
+        return model.model_copy(update={"encoder": own})
     return model
+
+
+def beside_released(model: Model, path: Path) -> tuple[Entry | None, dict[str, tuple[Any, Any]]]:
+    """The released file of this name, and in which settings a file contradicts it: (released, here)."""
+    entry = next((each for each in registry().values() if each.file == path.name and each.configuration), None)
+    if entry is None:
+        return None, {}
+    apart = different(_released(entry), model)
+    apart.pop("encoder.high_levels", None)
+    return entry, apart
+
+
+def _released(entry: Entry) -> Model:
+    try:
+        return load_config(model=entry.configuration, overrides=list(entry.settings)).config.model
+    except ConfigError as error:
+        raise ConfigError(f"the entry {entry.name!r} of the list of released files: {error}") from error
 
 
 def outputs_of(stored: Stored) -> int:

@@ -10,6 +10,7 @@ _SIZES = {"tiny": "Swin-T", "base": "Swin-B", "large": "Swin-L"}
 # What neither changes the tensors of a model nor what it computes in evaluation.
 _OF_TRAINING = (
     *("denoising", "costs", "loss", "input", "detections", "nms_iou"),
+    "shared_backbone",  # two that are equal are loaded as one
     *("backbone.drop_path", "backbone.checkpointing", "backbone.frozen_stages"),
 )
 

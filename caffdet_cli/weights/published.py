@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -26,6 +27,7 @@ _SWINS = {96: "tiny", 128: "base", 192: "large"}  # by the channels of the first
 _BIAS_TABLE = "layers.0.blocks.0.attn.relative_position_bias_table"  # (2 * window - 1)^2 rows
 _FIRST = "transformer.encoder.layers.0.self_attn."
 _SHARED_OFFSETS = 8 * 4 * 2  # heads, points, x and y: offsets that all levels share
+_DIGITS = 6  # of a number in a name; longer ones are nobody's
 _SIZES = ("transformer.tgt_embed.weight", "transformer.enc_out_class_embed.weight", "transformer.level_embed")
 
 
@@ -52,11 +54,23 @@ def read_published(path: Path, average: bool = False) -> Published:
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no tensors under 'model'; it looks like {_kind(content)}")
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    for name, value in tensors.items():
+        if not _is_plain(value):
+            raise WeightsError(f"{path}: {name[:100]} is no plain tensor of numbers ({value.dtype}, {value.layout})")
     # `ema_model` of upstream wraps the model in its own module, `module.`, and so may data-parallel training.
     for _ in range(2):
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     beside = {} if state is content else {str(name): value for name, value in content.items() if name != "model"}
     return Published(tensors, {name: _plain(value) for name, value in beside.items()})
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Stored whole, in a type that models have: no view that is larger than what the file holds."""
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+        return False
+    if value.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32):
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _plain(value: object) -> Any:
@@ -118,24 +132,24 @@ def _encoder(state: Mapping[str, Tensor], layers: int) -> dict[str, object]:
         "blocks": full or layers,
         "small_feedforward": bool(full),
         "project_keys": f"{_FIRST}key_proj.weight" in state,
-        "shared_offsets": len(state.get(f"{_FIRST}sampling_offsets.bias", ())) == _SHARED_OFFSETS,
+        "shared_offsets": _rows(state, f"{_FIRST}sampling_offsets.bias") == _SHARED_OFFSETS,
     }
 
 
 def _feedforward(state: Mapping[str, Tensor], part: str) -> dict[str, object]:
-    expand = state.get(f"transformer.{part}.layers.0.linear1.weight")
-    return {} if expand is None else {"feedforward": len(expand)}
+    rows = _rows(state, f"transformer.{part}.layers.0.linear1.weight")
+    return {} if rows is None else {"feedforward": rows}
 
 
 def _backbone(state: Mapping[str, Tensor], prefix: str) -> dict[str, object]:
     """A Swin tells its stages by its norms, a ResNet by how many projections look at single pixels."""
-    patches, table = state.get(f"{prefix}patch_embed.proj.weight"), state.get(f"{prefix}{_BIAS_TABLE}")
+    patches, table = _rows(state, f"{prefix}patch_embed.proj.weight"), _rows(state, f"{prefix}{_BIAS_TABLE}")
     if patches is not None and table is not None:
         levels = sorted(
-            int(found[1]) for name in state if (found := re.match(re.escape(prefix) + r"norm(\d+)\.w", name))
+            int(found[1]) for name in state if (found := re.match(re.escape(prefix) + r"norm(\d{1,2})\.w", name))
         )
-        window = (math.isqrt(len(table)) + 1) // 2
-        return {"name": "swin", "size": _SWINS.get(len(patches)), "window": window, "levels": levels}
+        window = (math.isqrt(table) + 1) // 2
+        return {"name": "swin", "size": _SWINS.get(patches), "window": window, "levels": levels}
     blocks = _count(state, re.escape(prefix) + r"body\.layer3\.(\d+)\.")
     maps = sum(
         1
@@ -150,8 +164,7 @@ def _backbone(state: Mapping[str, Tensor], prefix: str) -> dict[str, object]:
 
 
 def _fusion(state: Mapping[str, Tensor]) -> dict[str, object]:
-    reduce = state.get("conv_corr.0.proj.weight")
-    reduced = None if reduce is None else len(reduce)
+    reduced = _rows(state, "conv_corr.0.proj.weight")
     if stages := _count(state, r"conv_corr\.0\.attention_stages\.(\d+)\."):
         return {"name": "caff-lite", "stages": stages, "reduced": reduced}
     names = [f"conv_corr.0.attention_stages_{branch}.0.0.weight" for branch in ("k1", "k3", "k7")]
@@ -161,6 +174,11 @@ def _fusion(state: Mapping[str, Tensor]) -> dict[str, object]:
         "kernels": [state[name].shape[-1] for name in names if name in state and state[name].dim() == 4],
         "reduced": reduced,
     }
+
+
+def _rows(state: Mapping[str, Tensor], name: str) -> int | None:
+    value = state.get(name)
+    return None if value is None or not value.dim() else len(value)
 
 
 def _same_backbones(state: Mapping[str, Tensor]) -> bool:
@@ -194,7 +212,8 @@ def looks_like(state: Mapping[str, Any]) -> str | None:
 
 def _count(state: Iterable[str], pattern: str, distinct: bool = False) -> int:
     """One more than the largest number that `pattern` finds; or how many different ones."""
-    numbers = {int(found[1]) for name in state if (found := re.match(pattern, name))}
+    found = (re.match(pattern, name) for name in state)
+    numbers = {int(each[1]) for each in found if each and len(each[1]) <= _DIGITS}
     return len(numbers) if distinct else max(numbers, default=-1) + 1
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from caffdet_cli.settings.model import InterleavedEncoder, Model
+from caffdet_cli.settings.model import InterleavedEncoder, Model, ResNet
 
 Names = Sequence[str | None]  # of class slots
 
@@ -74,7 +74,7 @@ def start_from_single(
         state: `state_dict()` of the detector that is to start, with its initial values.
         source: state of the trained detector under our names: of one spectrum, or of the same kind as `state`.
         model: settings of the detector that is to start.
-        names, source_names: of the class slots of both; where the heads have other sizes, rows go by name.
+        names, source_names: of the class slots of both; where they are others, rows go by name.
 
     Returns:
         Its new state, and what was copied.
@@ -82,6 +82,7 @@ def start_from_single(
     started = dict(state)
     account = Account([], [], [], [], [], [], [])
     rows = same_classes(names, source_names)
+    others = bool(rows) and list(map(_plain_or_none, names)) != list(map(_plain_or_none, source_names))
     used = set()
     for name, value in state.items():
         origin = next((each for each in _origins(name, model) if each in source), None)
@@ -89,12 +90,13 @@ def start_from_single(
             account.left.append(name)
             continue
         used.add(origin)
+        same_rows = source[origin].shape[1:] == value.shape[1:]
+        if name in _BY_CLASS and others and same_rows and source[origin].dim() == value.dim():
+            started[name] = _refilled(value, source[origin], rows)
+            account.by_class.append(name)
+            continue
         if source[origin].shape != value.shape:
-            if name in _BY_CLASS and rows and source[origin].shape[1:] == value.shape[1:]:
-                started[name] = _refilled(value, source[origin], rows)
-                account.by_class.append(name)
-            else:
-                account.mismatched.append(name)
+            account.mismatched.append(name)
             continue
         started[name] = source[origin]
         (account.copied if origin == name else account.to_both_streams).append(name)
@@ -110,6 +112,10 @@ def same_classes(names: Names, source_names: Names) -> dict[int, int]:
     """Slots of classes with the same name, in any spelling of capitals, `-` and `_`: started -> source."""
     known = {_plain(name): slot for slot, name in enumerate(source_names) if name}
     return {slot: known[_plain(name)] for slot, name in enumerate(names) if name and _plain(name) in known}
+
+
+def _plain_or_none(name: str | None) -> str | None:
+    return None if name is None else _plain(name)
 
 
 def _plain(name: str) -> str:
@@ -152,12 +158,30 @@ def remarks(source: Model, model: Model, configuration: str = "") -> list[str]:
                     f"the starting weights were trained with encoder.{key} = {_toml(theirs)}, the model has "
                     f"{_toml(ours)}{take}"
                 )
-    if source.backbone.name != model.backbone.name:
+    if (theirs := _body(source)) != (ours := _body(model)):
         found.append(
-            f"the starting weights have a {source.backbone.name} backbone, the model a {model.backbone.name}: "
-            f"the backbone starts from initial values{take}"
+            f"the starting weights have {theirs} as backbone, the model {ours}: what does not fit starts from initial "
+            f"values{take}"
         )
+    if len(source.spectra) == len(model.spectra) == 2:
+        if source.fusion.name != model.fusion.name:
+            found.append(
+                f"the starting weights have fusion.name = {source.fusion.name!r}, the model {model.fusion.name!r}: "
+                f"the fusion starts from initial values{take}"
+            )
+        if not source.shared_backbone and model.shared_backbone:
+            found.append(
+                "the starting weights have two backbones, the model has one: the second stream's is left out "
+                "(model.shared_backbone = false keeps both)"
+            )
     return found
+
+
+def _body(model: Model) -> str:
+    backbone = model.backbone
+    if isinstance(backbone, ResNet):
+        return f"resnet {backbone.depth} ({backbone.normalisation} normalisation)"
+    return f"swin {backbone.size} (window {backbone.window})"
 
 
 def _toml(value: object) -> str:
@@ -167,7 +191,12 @@ def _toml(value: object) -> str:
 def _origins(name: str, model: Model) -> list[str]:
     """Names in the source that `name` may be filled from, best first."""
     found = _STREAM.fullmatch(name) if len(model.spectra) == 2 else None
-    return [name] if found is None else [name, f"pyramid.{found[1]}.{found[2]}"]
+    if found is None:
+        return [name]
+    part, rest = found.groups()
+    # One backbone for both streams: of a detector of one spectrum, or of a pair that shares it.
+    shared = [f"pyramid.backbones.0.{rest}"] if part == "backbone" else []
+    return [name, f"pyramid.{part}.{rest}", *shared]
 
 
 def _part(name: str) -> str:

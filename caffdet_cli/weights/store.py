@@ -41,7 +41,12 @@ def save_weights(path: Path, state: Mapping[str, Tensor], model: Model, conventi
         "model": model.model_dump(mode="json"),
         "conventions": conventions.model_dump(mode="json"),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors, seen = {}, set()
+    for name, tensor in state.items():
+        whole = tensor.detach().cpu().contiguous()
+        place = whole.untyped_storage().data_ptr()
+        tensors[name] = whole.clone() if place in seen else whole  # the format has no shared memory
+        seen.add(place)
     with whole_file(path) as part:
         part.write_bytes(save(tensors, metadata={_KEY: json.dumps(facts)}))  # Python says why a write fails
 

@@ -64,13 +64,13 @@ def test_pictures_are_spread_over_those_with_objects(count, ids):
 
 
 def reading(streams: tuple[str, ...], ap: float, slot: int = 1) -> Reading:
-    return Reading(streams, ap, ap, {"person": {slot: 9, 5: 2}})
+    return Reading(streams, ap, ap, {"person": {slot: round(20 * ap), 5: 1}})
 
 
 def test_the_better_order_is_said():
     checked = Checked([reading(("rgb", "ir"), 0.1), reading(("ir", "rgb"), 0.6)], 20, {"person": 1})
     assert checked.sentences == [
-        "The streams are better read as ir, rgb: AP 60.0 instead of 10.0.",
+        "The streams are better read as ir, rgb: 13 objects are found instead of 3, AP 60.0 instead of 10.0.",
         "Every class is read from the slot that fires on it.",
     ]
     assert json.loads(json.dumps(checked.to_json()))["best"] == ["ir", "rgb"]
@@ -83,6 +83,25 @@ def test_a_class_that_is_read_from_another_slot_is_said():
         "Slot 0 fires on 'person', which is read from slot 1.",
     ]
     assert checked.strangers == {"person": 0}
+
+
+def test_slots_that_all_mean_something_else_do_not_hide_the_order():
+    readings = [
+        Reading(("rgb", "ir"), 0.0, 0.0, {"person": {0: 3}}),
+        Reading(("ir", "rgb"), 0.0, 0.0, {"person": {0: 50}}),
+    ]
+    assert Checked(readings, 50, {"person": 1}).sentences == [
+        "The streams are better read as ir, rgb: 50 objects are found instead of 3, AP 0.0 instead of 0.0.",
+        "Slot 0 fires on 'person', which is read from slot 1.",
+    ]
+
+
+def test_classes_without_a_slot_or_without_a_hit_are_said():
+    checked = Checked([Reading(("rgb",), 0.1, 0.1, {"human": {0: 3}, "car": {}})], 5, {"human": None, "car": 2})
+    assert checked.sentences == [
+        "Slot 0 fires on 'human', which is read from no slot: the detector has no class of this name.",
+        "No slot fires on car.",
+    ]
 
 
 def test_weights_of_other_data_find_nothing():

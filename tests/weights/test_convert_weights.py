@@ -24,7 +24,7 @@ from caffdet_cli.settings.model import (
 from caffdet_cli.weights.coco_slots import coco_slots
 from caffdet_cli.weights.convert import convert_weights
 from caffdet_cli.weights.inspect import describe
-from caffdet_cli.weights.load import load_detector, read_stored
+from caffdet_cli.weights.load import as_released, beside_released, load_detector, read_stored
 from caffdet_cli.weights.naming import nearest_shipped, title
 from caffdet_cli.weights.published import published_model, read_published
 from caffdet_cli.weights.remap import swin_indices, to_published
@@ -169,17 +169,15 @@ def test_what_a_file_does_not_tell_can_be_said(tmp_path):
     assert not (tmp_path / "b.safetensors").exists()
 
 
-def test_a_file_with_the_name_of_a_released_one_must_be_it(tmp_path):
-    state = {
-        name: torch.zeros(()).expand(value.shape)
-        for name, value in to_published(meta("lite-dino-r50-h3l1-2p1x3"), load("lite-dino-r50-h3l1-2p1x3")).items()
-    }
-    path = tmp_path / "r50_s2ex3_49.9.pth"  # three blocks as well: only the coarse levels differ
-    torch.save({"model": state}, path)
-    assert read_stored(path).model.encoder.high_levels == 2
-    torch.save({"model": state}, tmp_path / "r50_s3ex1_50.2.pth")
-    with pytest.raises(WeightsError, match=r"has the name of the released .*encoder.blocks is 3 and not 1"):
-        read_stored(tmp_path / "r50_s3ex1_50.2.pth")
+def test_a_file_with_the_name_of_a_released_one_is_read_as_that():
+    same = load("lite-dino-r50-h3l1-2p1x3")  # three blocks as well: only the coarse levels differ
+    assert as_released(same, Path("r50_s2ex3_49.9.pth")).encoder.high_levels == 2
+    assert as_released(same, Path("mine.pth")) is same
+    other = Path("r50_s3ex1_50.2.pth")
+    assert as_released(same, other) is same
+    entry, apart = beside_released(same, other)
+    assert entry.name.startswith("lite-dino-r50-h3l1-6")
+    assert apart == {"encoder.blocks": (1, 3)}
 
 
 def load(name: str) -> Dino:
@@ -196,8 +194,65 @@ def test_infinite_numbers_do_not_hide(tmp_path):
     state = to_published(detector(model, 91).state_dict(), model)
     state["transformer.level_embed"] = torch.full_like(state["transformer.level_embed"], torch.nan)
     torch.save({"model": state}, tmp_path / "nan.pth")
-    with pytest.raises(WeightsError, match=r"nan\.pth.*flatten.level_embedding.*not finite"):
-        load_detector(str(tmp_path / "nan.pth"))
+    for use in (load_detector, describe, lambda path: convert_weights(path, tmp_path / "out.safetensors")):
+        with pytest.raises(WeightsError, match=r"nan\.pth.*flatten.level_embedding.*not finite"):
+            use(str(tmp_path / "nan.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("transformer.encoder.layers.0.linear1.weight", torch.tensor(1.0)),
+        ("transformer.level_embed", torch.zeros(1, 1).expand(200_000, 200_000)),
+        ("transformer.level_embed", torch.zeros(4, 256).to_sparse()),
+        ("transformer.level_embed", torch.zeros(4, 256, dtype=torch.complex64)),
+        (f"transformer.encoder.layers.{'9' * 5000}.norm1.weight", torch.zeros(1)),
+        ("class_embed.0.bias", torch.ones(91)),
+    ],
+)
+def test_hostile_tensors_are_one_sentence(tmp_path, name, value):
+    model = Dino(**SMALL)
+    state = to_published(detector(model, 91).state_dict(), model)
+    torch.save({"model": {**state, name: value}}, tmp_path / "hostile.pth")
+    for use in (load_detector, describe):
+        with pytest.raises(WeightsError, match=r"hostile\.pth"):
+            use(str(tmp_path / "hostile.pth"))
+
+
+def test_what_the_published_code_has_no_form_for_is_refused(tmp_path):
+    for changes in (
+        {"backbone": ResNet(depth=18, normalisation="batch")},
+        {"fusion": CaffHierarchical(kernels=(1, 3, 5, 7))},
+    ):
+        model = Dino(**{**PAIR, **changes})
+        conventions = Conventions(input=model.input, spectra=model.spectra, label_spectrum="ir")
+        save_weights(tmp_path / "a.safetensors", detector(model, 91).state_dict(), model, conventions)
+        with pytest.raises(WeightsError, match="the published code has no form for this model"):
+            convert_weights(str(tmp_path / "a.safetensors"), tmp_path / "a.pth", to="published")
+        assert not (tmp_path / "a.pth").exists()
+
+
+def test_tensors_that_share_memory_are_written_apart(tmp_path):
+    model = Dino(**SMALL)
+    state = detector(model, 91).state_dict()
+    state["selection.class_head.bias"] = state["heads.class_head.bias"]
+    save_weights(tmp_path / "a.safetensors", state, model, Conventions(input=model.input))
+    assert torch.equal(
+        read_stored(tmp_path / "a.safetensors").state["selection.class_head.bias"], state["heads.class_head.bias"]
+    )
+
+
+def test_changed_streams_and_sizes_hold_for_inference_too(tmp_path):
+    model = Dino(**PAIR)
+    torch.save({"model": to_published(detector(model, 91).state_dict(), model)}, tmp_path / "a.pth")
+    words = ['model.spectra=["rgb", "ir"]', "model.input.short_side=640"]
+    convert_weights(str(tmp_path / "a.pth"), tmp_path / "a.safetensors", overrides=words)
+    conventions = read_stored(tmp_path / "a.safetensors").conventions
+    assert (conventions.spectra, conventions.input.short_side) == (("rgb", "ir"), 640)
+    with pytest.raises(WeightsError, match="keeps the moving average as its weights"):
+        convert_weights(str(tmp_path / "a.safetensors"), tmp_path / "b.safetensors", average=True)
+    with pytest.raises(ConfigError, match="a name twice"):
+        convert_weights(str(tmp_path / "a.safetensors"), tmp_path / "b.safetensors", classes=["a"] * 91)
 
 
 # Other classes
@@ -224,6 +279,27 @@ def test_heads_of_other_classes_get_the_rows_of_the_same_names():
     ]
 
 
+def test_the_same_number_of_other_classes_goes_by_name_too():
+    small = Dino(**{**SMALL, "outputs": 0, "labels": "names"})
+    source, target = detector(small, 3).state_dict(), detector(small, 3).state_dict()
+    state, account = start_from_single(target, source, small, ("car", "person", "deer"), ("person", "car", "dog"))
+    weight = "heads.class_head.weight"
+    assert torch.equal(state[weight][0], source[weight][1])
+    assert torch.equal(state[weight][1], source[weight][0])
+    assert torch.equal(state[weight][2], target[weight][2])
+    assert account.classes == [("car", "car"), ("person", "person"), ("deer", None)]
+
+
+def test_the_one_backbone_of_a_pair_goes_into_both_of_another():
+    shared, apart = Dino(**PAIR), Dino(**{**PAIR, "shared_backbone": False})
+    source, target = detector(shared, 91).state_dict(), detector(apart, 91).state_dict()
+    state, account = start_from_single(target, source, apart)
+    name = "body.layer2.0.conv1.weight"
+    for stream in range(2):
+        assert torch.equal(state[f"pyramid.backbones.{stream}.{name}"], source[f"pyramid.backbones.0.{name}"])
+    assert not account.left
+
+
 def test_without_names_they_keep_their_initial_values():
     small = Dino(**{**SMALL, "outputs": 0, "labels": "names"})
     source, target = detector(Dino(**SMALL), 91).state_dict(), detector(small, 2).state_dict()
@@ -240,7 +316,8 @@ def test_without_names_they_keep_their_initial_values():
         ("lite-dino-r50", "caff-lite-dino-r50-key-aware", "plain attention and the model is key-aware"),
         ("lite-dino-r50-h2l2", "lite-dino-r50-h3l1-2p1x3", "encoder.high_levels = 2, the model has 3"),
         ("dino-r50", "lite-dino-r50", "encoder.name = 'deformable'"),
-        ("dino-swin-l", "dino-r50", "a swin backbone, the model a resnet"),
+        ("dino-swin-l", "dino-r50", "have swin large (window 12) as backbone, the model resnet 50"),
+        ("caff-dino-r50", "caff-lite-dino-r50", "fusion.name = 'caff-hierarchical', the model 'caff-lite'"),
     ],
 )
 def test_what_would_be_computed_in_another_way_is_said(source, target, words):

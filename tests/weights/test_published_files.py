@@ -49,7 +49,7 @@ def test_a_torn_file_is_one_sentence(pair_state, tmp_path, lost):
 
 
 def test_a_name_with_a_huge_number_builds_nothing(pair_state, tmp_path):
-    state = {**pair_state, "transformer.encoder.layers.999999999.norm1.weight": torch.zeros(1)}
+    state = {**pair_state, "transformer.encoder.layers.999999.norm1.weight": torch.zeros(1)}
     with pytest.raises(WeightsError, match="not a whole checkpoint"):
         published_model(state, tmp_path / "hostile.pth")
 

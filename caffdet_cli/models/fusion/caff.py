@@ -104,7 +104,8 @@ class HierarchicalAttention(nn.Module):
             raise DatasetError(
                 f"a picture is too small: one of its levels has {size[0]}x{size[1]} pixels (height x width), and the "
                 f"hierarchical fusion needs {self.smallest}x{self.smallest}; with levels up to stride 64 that is a "
-                f"picture of {64 * (self.smallest - 1) + 1} pixels on its short side (model.input.short_side)"
+                f"picture of {64 * (self.smallest - 1) + 1} pixels on its short side (model.input.short_side, in "
+                "training also train.augment.scales)"
             )
         branches = [branch(attending, source, code) for branch in self.branches]
         resized = [each if each.shape[-2:] == size else _resized(each, size) for each in branches]
