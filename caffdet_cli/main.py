@@ -182,8 +182,8 @@ def _sentence(error: BaseException) -> tuple[int, str]:
             return 2, f"error: cannot use {name}: {error.strerror}"
         case MemoryError() | RuntimeError() if _is_out_of_memory(error):
             return 1, (
-                "error: out of memory; take a smaller --batch, smaller pictures (--set model.input.short_side=...), "
-                "or another --device"
+                "error: out of memory; take a smaller --batch, smaller pictures (model.input.short_side, "
+                "--size of benchmark), or another --device"
             )
         case RuntimeError() if "DataLoader worker" in str(error):
             return 1, (

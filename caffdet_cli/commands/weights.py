@@ -52,6 +52,9 @@ def add_command(
 @app.command("info")
 def info_command(weights: Which, json: options.Json = False, debug: options.Debug = False) -> None:
     """Say what a checkpoint holds, and which model it is of."""
+    from caffdet_cli.weights.known import find_weights
+
+    find_weights(weights)  # before torch is imported
     from caffdet_cli.weights.inspect import describe
 
     found = describe(weights)
@@ -88,6 +91,9 @@ def convert_command(
     if output is None:
         ending = ".pth" if to == "published" else ".safetensors"
         raise ConfigError(f"--output is missing: caffdet weights convert {weights} -o FILE{ending}")
+    from caffdet_cli.weights.known import find_weights
+
+    find_weights(weights)  # before torch is imported
     from caffdet_cli.weights.convert import convert_weights
     from caffdet_cli.weights.naming import title
 
@@ -122,6 +128,9 @@ def check_command(
 
     if dataset is None:
         raise ConfigError(f"--dataset is missing: caffdet weights check {weights} --dataset llvip")
+    from caffdet_cli.weights.known import find_weights
+
+    find_weights(weights)  # before torch is imported
     from caffdet_cli.evaluation.reading import check_weights
 
     checked = check_weights(

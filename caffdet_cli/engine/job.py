@@ -9,7 +9,7 @@ from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.splits import class_slots, load_split
 from caffdet_cli.engine.checkpoint import last_of
-from caffdet_cli.errors import ConfigError, DatasetError, OutputError
+from caffdet_cli.errors import ConfigError, DatasetError, OutputError, WeightsError
 from caffdet_cli.paths import fresh_folder, numbered_folder
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.config import Config
@@ -67,7 +67,7 @@ def new_job(
     if root is not None:  # the run must find its data again when it is continued from another folder
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(root.resolve())})})
     train, val, val_split = _splits(config, root, progress)
-    start = find_weights(config.train.weights, progress) if config.train.weights else None
+    start = _starting_weights(config.train.weights, progress)
     if start is not None and Path(config.train.weights).expanduser().exists():  # no name: found from any folder again
         config = config.model_copy(update={"train": config.train.model_copy(update={"weights": str(start.resolve())})})
     name = f"{Path(model or config.data.model or 'model').stem}-{config.data.name or Path(dataset).stem}"
@@ -81,6 +81,18 @@ def new_job(
     fresh_folder(folder, overwrite)
     _check_overwrite(folder, train)
     return Job(config, conventions, train, val, val_split, folder, start, resume=False)
+
+
+def _starting_weights(weights: str, progress: Progress | None) -> Path | None:
+    if not weights:
+        return None
+    try:
+        return find_weights(weights, progress)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{error}, or train from random weights: --from-scratch, best with --model caff-lite-dino-r18 "
+            "--recipe from-scratch"
+        ) from error
 
 
 def _check_sizes(config: Config) -> None:

@@ -63,9 +63,7 @@ def _of_name(entry: Entry) -> Path:
         return place
     fetch = f"To fetch them:\n  {how_to_get(entry)}" if entry.url else f"{by_hand(entry)}"
     raise WeightsError(
-        f"weights {entry.name!r} ({entry.about}) are not at hand. {fetch}\n"
-        "or give another file with --weights FILE, "
-        "or train from random weights: --from-scratch, best with --model caff-lite-dino-r18 --recipe from-scratch"
+        f"weights {entry.name!r} ({entry.about}) are not at hand. {fetch}\nor give another file with --weights FILE"
     )
 
 
