@@ -65,7 +65,7 @@ def whole_file(target: Path) -> Iterator[Path]:
         try:
             part.chmod(0o666 & ~_umask())
             yield part
-            with part.open("rb") as file:
+            with part.open("r+b") as file:
                 os.fsync(file.fileno())
             part.replace(target)
         finally:

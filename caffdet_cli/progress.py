@@ -4,6 +4,7 @@
 rich bars for a terminal and plain lines for a pipe (`commands/console.py`).
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -30,7 +31,7 @@ class Bars(Progress):
     def say(self, text: str) -> None:
         from tqdm.auto import tqdm
 
-        tqdm.write(text)
+        tqdm.write(text, file=sys.stderr)
 
     def warn(self, text: str) -> None:
         self.say(f"warning: {text}")

@@ -1,16 +1,16 @@
-"""What was published about cost (`configs/paper.toml`), beside what is counted here.
+"""What was published about the cost of DINO and Lite-DETR, and what the published code costs (`configs/paper.toml`),
+beside what is counted here.
 
 A figure has up to four values: `measured` is our model, computed and counted as the published code and its tools do
-(`counting` says what differs from `ours`, our model as it computes); `expected` is what the published code's own tool
-gives; `published` is what the paper prints. The last two differ here and there, so both are shown, and nothing is tuned
-to meet either.
+(`counting` says what differs from `ours`, our model as it computes); `expected` was counted of the published code;
+`published` is what the paper prints, nothing of CAFF-DINO. The last two differ here and there, so both are shown, and
+nothing is tuned to meet either.
 """
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from caffdet_cli.benchmark.counting import (
     Convention,
@@ -20,31 +20,10 @@ from caffdet_cli.benchmark.counting import (
     count_parameters,
     parameters_by_part,
 )
-from caffdet_cli.errors import ConfigError
-from caffdet_cli.paths import shipped
+from caffdet_cli.benchmark.figures import Case, chosen_cases
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.load import load_config, names
 from caffdet_cli.settings.model import Model
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-_CONVENTIONS: tuple[Convention, ...] = ("fvcore", "multiply-adds")
-
-
-class Case(NamedTuple):
-    """Figures of one model that are counted together."""
-
-    name: str  # as the paper calls it
-    config: str  # a shipped configuration
-    overrides: tuple[str, ...]
-    all_boxes: bool  # its code computes the boxes of all tokens, not only of the chosen ones
-    source: str
-    counting: Convention | None  # None: parameters
-    size: tuple[int, int]  # height and width; of parameters 0
-    figures: Mapping[str, Mapping[str, float]]  # quantity -> "expected", "published"
 
 
 @dataclass(frozen=True)
@@ -76,7 +55,7 @@ class Row:
 
 
 def paper_rows(models: Sequence[str] = (), progress: Progress | None = None) -> list[Row]:
-    """The published figures beside ours.
+    """The figures of `configs/paper.toml` beside ours.
 
     Args:
         models: only rows of these shipped configurations, or of these names in the papers; empty: all.
@@ -84,32 +63,7 @@ def paper_rows(models: Sequence[str] = (), progress: Progress | None = None) -> 
     Raises:
         ConfigError: no row is of one of the models.
     """
-    cases = list(published_cases())
-    known = {case.config for case in cases}
-    for model in models:
-        if model not in known | {case.name for case in cases}:
-            raise ConfigError(f"--paper has no figures of {model!r}; it has those of {', '.join(sorted(known))}")
-    chosen = [case for case in cases if not models or case.config in models or case.name in models]
-    return [row for case in (progress or Bars()).track(chosen, "counting") for row in rows_of(case)]
-
-
-def published_cases() -> Iterator[Case]:
-    """The table of figures."""
-    table = tomllib.loads((shipped("configs") / "paper.toml").read_text(encoding="utf-8"))
-    for model in table["model"]:
-        facts = (
-            model["name"],
-            model["config"],
-            tuple(model.get("set", ())),
-            model.get("boxes_of_all_tokens", False),
-            model["source"],
-        )
-        if "parameters" in model:
-            yield Case(*facts, None, (0, 0), model["parameters"])
-        for convention in _CONVENTIONS:
-            for size, figures in model.get(convention, {}).items():
-                height, width = map(int, size.split("x"))
-                yield Case(*facts, convention, (height, width), figures)
+    return [row for case in (progress or Bars()).track(chosen_cases(models), "counting") for row in rows_of(case)]
 
 
 def rows_of(case: Case) -> list[Row]:
@@ -130,7 +84,7 @@ def rows_of(case: Case) -> list[Row]:
             published=values.get("published"),
             size="x".join(map(str, case.size)) if case.counting else "",
             counting=case.counting or "parameters",
-            source=case.source,
+            source=case.source(values),
             missing=missing,
         )
         for quantity, values in case.figures.items()

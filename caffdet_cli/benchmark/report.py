@@ -1,15 +1,14 @@
 """What detectors cost: parameters and operations of their parts, time, memory; and each fusion on the same detector."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
+from caffdet_cli.benchmark.child import ask_child
 from caffdet_cli.benchmark.counting import (
     PARTS,
     Count,
@@ -17,35 +16,20 @@ from caffdet_cli.benchmark.counting import (
     count_parameters,
     parameters_by_part,
 )
-from caffdet_cli.benchmark.timing import Latency, Memory, end_to_end, measure, network_alone, noise_batch
+from caffdet_cli.benchmark.request import Subject, parsed_size, spectra_given, subjects
+from caffdet_cli.benchmark.timing import Latency, Memory, end_to_end, machine, measure, network_alone, noise_batch
 from caffdet_cli.data.transforms import resize_size
 from caffdet_cli.errors import CaffdetError, ConfigError
 from caffdet_cli.inference.predictor import Given, Predictor, choose_device
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.models.build import detector
 from caffdet_cli.progress import Bars, Progress
-from caffdet_cli.settings import model as schema
-from caffdet_cli.settings.load import load_config
 from caffdet_cli.settings.model import Model
 from caffdet_cli.weights.load import load_detector
 
-_LARGEST_SIDE = 16384
+_PREFIX = "caffdet-benchmark-"
 _ROOMY = 1024  # pixels; a network that does not run at this size is broken, not fed with too small pictures
 _CAMERA = (1024, 1280)  # height and width of LLVIP's pictures, as of many thermal cameras
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is measured."""
-
-    name: str
-    model: Model
-    weights: str | None = None
-    fusion: str = ""  # where fusions are compared: which one
-
-    @property
-    def title(self) -> str:
-        return f"{self.name}, {self.fusion}" if self.fusion else self.name
 
 
 @dataclass(frozen=True)
@@ -103,6 +87,18 @@ class Measured:
         }
 
 
+@dataclass(frozen=True)
+class Report:
+    """The cost of detectors on this machine."""
+
+    machine: dict[str, Any]  # what times were taken on
+    rows: tuple[Measured, ...]
+
+    def json(self) -> dict[str, Any]:
+        """As `caffdet benchmark --json` writes it."""
+        return {"machine": self.machine, "rows": [row.json() for row in self.rows]}
+
+
 def benchmark(
     models: Sequence[str] = (),
     *,
@@ -116,7 +112,7 @@ def benchmark(
     fusions: bool = False,
     repetitions: int | None = None,
     progress: Progress | None = None,
-) -> list[Measured]:
+) -> Report:
     """Measure detectors, prepared for inference as `caffdet predict` runs them.
 
     Args:
@@ -130,6 +126,7 @@ def benchmark(
 
     Raises:
         ConfigError, WeightsError: a model, size, spectrum, device or precision that does not exist or does not fit.
+        RunError: a process that measured was killed.
     """
     progress = progress or Bars()
     shape = None if size is None else parsed_size(size)
@@ -149,70 +146,14 @@ def benchmark(
             continue
         plans.append(Plan(subject, at, batch, precision, place, given, repeated, operations))
     run = in_own_process if len(plans) > 1 and place.type == "cpu" else measured
-    return [run(plan, progress) for plan in plans]
-
-
-def subjects(models: Sequence[str], weights: str | None, overrides: Sequence[str], fusions: bool) -> Iterator[Subject]:
-    """What was asked for, in that order."""
-    if weights is not None:
-        if models or overrides or fusions:
-            raise ConfigError("--weights brings its own model: leave out --model, --set and --fusions")
-        yield Subject(weights, load_detector(weights).model, weights)
-    for name in models:
-        model = load_config(model=name, overrides=overrides).config.model
-        if not fusions:
-            yield Subject(name, model)
-            continue
-        if len(model.spectra) == 1:
-            raise ConfigError(f"--fusions: {name} looks at one spectrum and has no fusion; take a pair model")
-        for fusion in fusion_names():
-            own = [] if fusion == model.fusion.name else [f"model.fusion.name={fusion}"]
-            yield Subject(name, load_config(model=name, overrides=[*overrides, *own]).config.model, fusion=fusion)
-        alone = [*overrides, "model.fusion.name=none", f'model.spectra=["{model.spectra[0]}"]']
-        single = load_config(model=name, overrides=alone).config.model
-        yield Subject(name, single, fusion=f"none, {model.spectra[0]} alone")
-
-
-def fusion_names() -> list[str]:
-    """Every fusion that the settings know, without the one that stands for a single spectrum."""
-    kinds = get_args(get_args(schema.Fusion)[0])
-    return [kind.model_fields["name"].default for kind in kinds if kind is not schema.NoFusion]
-
-
-def parsed_size(text: str) -> tuple[int, int]:
-    """`512x640` -> (512, 640).
-
-    Raises:
-        ConfigError: it is not two whole numbers from 1 to 16384.
-    """
-    pieces = text.lower().split("x")
-    if len(pieces) != 2 or not all(piece.isascii() and piece.isdigit() and len(piece) < 6 for piece in pieces):
-        raise ConfigError(f"--size {text}: write height and width in pixels as HxW, for example 512x640")
-    height, width = map(int, pieces)
-    if not (1 <= height <= _LARGEST_SIDE and 1 <= width <= _LARGEST_SIDE):
-        raise ConfigError(f"--size {text}: sides are from 1 to {_LARGEST_SIDE} pixels")
-    return height, width
+    rows = tuple(run(plan, progress) for plan in plans)
+    return Report(machine(place), rows)
 
 
 def usual_size(model: Model) -> tuple[int, int]:
     """Height and width that a picture of a usual camera has after the model's resizing."""
     height, width = resize_size(*_CAMERA, model.input.short_side, model.input.max_side)
     return height, width
-
-
-def spectra_given(subject: Subject, spectrum: Given | None) -> Given:
-    """What the detector is shown.
-
-    Raises:
-        ConfigError: it has no such spectrum.
-    """
-    own = subject.model.spectra
-    usual: Given = "pair" if len(own) == 2 else own[0]
-    if spectrum is None or spectrum == usual or subject.fusion.startswith("none"):
-        return usual
-    if len(own) == 1:
-        raise ConfigError(f"--spectrum {spectrum}: {subject.name} looks at {own[0]} pictures alone")
-    return spectrum
 
 
 def check_precision(precision: str, device: torch.device) -> None:
@@ -245,8 +186,56 @@ def operations_of(subject: Subject, height: int, width: int) -> Count:
 
 def measured(plan: Plan, progress: Progress) -> Measured:
     """Run what was planned."""
+    subject, size = plan.subject, "x".join(map(str, plan.size))
+    progress.say(f"{subject.title}: {size}, batch {plan.batch}, {plan.precision}, {plan.device}")
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+        found = _times(plan, Path(folder), progress)
+    return Measured(plan, parameters_by_part(count_parameters(subject.model)), *found)
+
+
+def in_own_process(plan: Plan, progress: Progress) -> Measured:
+    """`measured` where nothing is left of what ran before: the peak of resident memory would not show."""
+    subject = plan.subject
+    progress.say(f"{subject.title}: in a process of its own")
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+        request = {
+            "name": subject.name,
+            "model": subject.model.model_dump(mode="json"),
+            "weights": subject.weights,
+            "size": plan.size,
+            "batch": plan.batch,
+            "precision": plan.precision,
+            "device": str(plan.device),
+            "given": plan.given,
+            "repetitions": plan.repetitions,
+            "threads": torch.get_num_threads(),
+            "folder": folder,
+        }
+        found = ask_child(request, subject.title)
+    network, whole = Latency(**found["network"]), Latency(**found["end_to_end"])
+    return Measured(plan, parameters_by_part(count_parameters(subject.model)), network, whole, found["peak_MB"])
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """What the process of `in_own_process` does."""
+    torch.set_num_threads(request["threads"])
+    plan = Plan(
+        Subject(request["name"], Model.model_validate(request["model"]), request["weights"]),
+        (request["size"][0], request["size"][1]),
+        request["batch"],
+        request["precision"],
+        torch.device(request["device"]),
+        request["given"],
+        request["repetitions"],
+        Count(()),
+    )
+    network, whole, peak = _times(plan, Path(request["folder"]), Progress())
+    return {"network": network.json(), "end_to_end": whole.json(), "peak_MB": peak}
+
+
+def _times(plan: Plan, folder: Path, progress: Progress) -> tuple[Latency, Latency, float | None]:
+    """Of the network alone and end to end, and the peak of memory in MB. `folder` is empty, for pictures."""
     subject, model, device = plan.subject, plan.subject.model, plan.device
-    progress.say(f"{subject.title}: {'x'.join(map(str, plan.size))}, batch {plan.batch}, {plan.precision}, {device}")
     memory = Memory(device)
     torch.manual_seed(0)
     if subject.weights is None:
@@ -258,15 +247,5 @@ def measured(plan: Plan, progress: Progress) -> Measured:
     calls = (device, plan.batch, plan.repetitions, 10 if device.type == "cuda" else 2, progress)
     network_times = measure(alone, *calls, "network alone")
     peak = memory.peak_of(alone)
-    with tempfile.TemporaryDirectory(prefix="caffdet-benchmark-") as folder:
-        whole = end_to_end(predictor, model, Path(folder), plan.size, plan.batch, plan.given)
-        whole_times = measure(whole, *calls, "end to end")
-    parameters = parameters_by_part(count_parameters(model))
-    return Measured(plan, parameters, network_times, whole_times, peak)
-
-
-def in_own_process(plan: Plan, progress: Progress) -> Measured:
-    """`measured` where nothing is left of what ran before: the peak of resident memory would not show."""
-    progress.say(f"{plan.subject.title}: in a process of its own")
-    with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (torch.get_num_threads(),)) as pool:
-        return pool.submit(measured, plan, Progress()).result()
+    whole = end_to_end(predictor, model, folder, plan.size, plan.batch, plan.given)
+    return network_times, measure(whole, *calls, "end to end"), peak

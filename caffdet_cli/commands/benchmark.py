@@ -1,6 +1,9 @@
-"""`caffdet benchmark`: what detectors cost, and what was published about it."""
+"""`caffdet benchmark`: what detectors cost, and what published ones do."""
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,8 +13,13 @@ from caffdet_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from caffdet_cli.benchmark.paper import Row
-    from caffdet_cli.benchmark.report import Measured
-    from caffdet_cli.benchmark.timing import Latency
+    from caffdet_cli.benchmark.report import Measured, Report
+
+_PAPER_HELP = (
+    "What the papers of DINO and Lite-DETR print, and what the published code of these and of CAFF-DETR costs, beside "
+    "what is counted here."
+)
+_WIDE = 100  # columns of a terminal
 
 
 def command(
@@ -43,7 +51,7 @@ def command(
     repeat: Annotated[
         int | None, typer.Option("--repeat", min=1, metavar="N", help="Timed calls. Default: 10, on a GPU 50.")
     ] = None,
-    paper: Annotated[bool, typer.Option("--paper", help="Published figures beside what is counted here.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help=_PAPER_HELP)] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -59,6 +67,9 @@ def command(
         _refuse({"--weights": weights, "--size": size, "--batch": batch, "--precision": precision, "--set": set_})
         _refuse({"--device": None if device == "auto" else device, "--spectrum": spectrum, "--repeat": repeat})
         _refuse({"--fusions": fusions or None})
+        from caffdet_cli.benchmark.figures import chosen_cases
+
+        chosen_cases(model or ())  # before torch is imported
         from caffdet_cli.benchmark.paper import paper_rows
 
         _show_paper(paper_rows(model or (), progress), json)
@@ -74,10 +85,9 @@ def command(
                 "models": "caffdet config list",
             },
         )
-    from caffdet_cli.settings.load import load_config
+    from caffdet_cli.benchmark.request import check_request
 
-    for name in model or ():
-        load_config(model=name, overrides=set_ or ())  # before torch is imported
+    check_request(model or (), weights, set_ or (), size, spectrum, fusions)  # before torch is imported
     from caffdet_cli.benchmark.report import benchmark
 
     found = benchmark(
@@ -93,7 +103,7 @@ def command(
         repetitions=repeat,
         progress=progress,
     )
-    _show(found, device, json)
+    _show(found, json)
 
 
 def _refuse(given: Mapping[str, object]) -> None:
@@ -102,20 +112,17 @@ def _refuse(given: Mapping[str, object]) -> None:
         raise ConfigError(f"{', '.join(words)}: not with --paper, whose models and sizes are the published ones")
 
 
-def _show(found: Sequence["Measured"], device: str, json: bool) -> None:
-    from caffdet_cli.benchmark.timing import machine
-    from caffdet_cli.inference.predictor import choose_device
-
-    about = machine(choose_device(device))
+def _show(report: "Report", json: bool) -> None:
     if json:
-        console.print_json({"schema": 1, "machine": about, "rows": [each.json() for each in found]})
+        console.print_json({"schema": 1, **report.json()})
         return
-    console.echo(", ".join(f"{name} {value}" for name, value in about.items()) + "\n")
-    for each in found:
+    console.echo(", ".join(f"{name} {value}" for name, value in report.machine.items()) + "\n")
+    for each in report.rows:
         _show_parts(each)
-    head = ["model", "size", "batch", "ms alone", "10-90 %", "fastest", "per s", "ms end to end", "10-90 %"]
-    columns = [*head, "fastest", "per s", "peak MB", "GFLOPs", "params M"]
-    console.table("Time: one call of a batch, median; pictures or pairs per second", columns, map(_time_row, found))
+        _show_times(each)
+    if len(report.rows) > 1:
+        columns = ["model", "alone ms", "end to end ms", "peak MB", "GFLOPs", "params M"]
+        console.table("Compared: fastest call, memory, operations, parameters", columns, map(_summary, report.rows))
 
 
 def _show_parts(each: "Measured") -> None:
@@ -126,48 +133,61 @@ def _show_parts(each: "Measured") -> None:
         if any(values.values())
     ]
     total = ("total", *(f"{facts[unit]:.2f}" for unit in ("params_M", "gflops", "gmacs")))
-    title = (
-        f"{each.plan.subject.title}: of one {'pair' if len(each.plan.subject.model.spectra) == 2 else 'picture'} of "
-    )
+    title = f"{each.plan.subject.title}: of one {_seen(each)} of {facts['size']}"
     columns = ("part", "params M", "GFLOPs (fvcore)", "multiply-adds G")
-    console.table(title + facts["size"], columns, [*rows, total])
+    console.table(title, columns, [*rows, total])
 
 
-def _time_row(each: "Measured") -> tuple[str, ...]:
+def _show_times(each: "Measured") -> None:
     facts = each.json()
-    peak = "-" if each.peak_MB is None else f"{each.peak_MB:.0f}"
-    alone, whole = _times(each.network), _times(each.end_to_end)
+    title = f"{each.plan.subject.title}: one call, batch {facts['batch']}, {facts['size']}, {facts['precision']}"
+    alone, whole = each.network, each.end_to_end
+    rows = [
+        ("median ms", f"{alone.median_ms:.1f}", f"{whole.median_ms:.1f}"),
+        ("10 % below, ms", f"{alone.p10_ms:.1f}", f"{whole.p10_ms:.1f}"),
+        ("90 % below, ms", f"{alone.p90_ms:.1f}", f"{whole.p90_ms:.1f}"),
+        ("fastest ms", f"{alone.min_ms:.1f}", f"{whole.min_ms:.1f}"),
+        (f"{_seen(each)}s per second", f"{alone.per_second:.2f}", f"{whole.per_second:.2f}"),
+        ("peak memory MB", _megabytes(each), "-"),
+    ]
+    console.table(title, ("what", "network alone", "end to end"), rows)
+
+
+def _summary(each: "Measured") -> tuple[str, ...]:
+    facts = each.json()
     return (
         each.plan.subject.title,
-        facts["size"],
-        str(each.plan.batch),
-        *alone,
-        *whole,
-        peak,
+        f"{each.network.min_ms:.1f}",
+        f"{each.end_to_end.min_ms:.1f}",
+        _megabytes(each),
         f"{facts['gflops']:.1f}",
         f"{facts['params_M']:.2f}",
     )
 
 
-def _times(each: "Latency") -> tuple[str, ...]:
-    spread = f"{each.p10_ms:.1f}-{each.p90_ms:.1f}"
-    return f"{each.median_ms:.1f}", spread, f"{each.min_ms:.1f}", f"{each.per_second:.2f}"
+def _seen(each: "Measured") -> str:
+    return "pair" if len(each.plan.subject.model.spectra) == 2 else "picture"
+
+
+def _megabytes(each: "Measured") -> str:
+    return "-" if each.peak_MB is None else f"{each.peak_MB:.0f}"
 
 
 def _show_paper(rows: Sequence["Row"], json: bool) -> None:
     if json:
         console.print_json({"schema": 1, "rows": [row.json() for row in rows]})
         return
-    columns = ["model", "quantity", "size", "published", "expected", "measured", "difference", "ours", "counting"]
+    wide = not console.wants_rich(sys.stdout) or shutil.get_terminal_size().columns >= _WIDE
+    columns = ["figure", "measured", "expected", "published", "agrees", *(["difference", "ours"] if wide else [])]
     shown = [row for row in rows if not row.missing]
-    if shown:
-        console.table("Published figures and ours", columns, map(_paper_row, shown))
+    for model, own in groupby(shown, key=lambda row: row.model):
+        console.table(model, columns, [_paper_row(row)[: len(columns)] for row in own])
     for gap in dict.fromkeys(f"{row.model}: {row.missing}" for row in rows if row.missing):
         console.echo(gap)
     checked = [row for row in shown if row.agrees is not None]
     console.echo(
-        f"{sum(row.agrees is True for row in checked)} of {len(checked)} figures agree within 1 % with what the "
-        "published code's own tool gives (expected)."
+        f"{sum(row.agrees is True for row in checked)} of {len(checked)} figures agree with what the published code "
+        "costs (expected): within 1 %, or the same when rounded as that is."
     )
 
 
@@ -176,15 +196,13 @@ def _paper_row(row: "Row") -> tuple[str, ...]:
     if row.measured is not None and row.expected is not None:
         off = f"{100 * (row.measured / row.expected - 1):+.1f}%"
     return (
-        row.model,
-        row.quantity,
-        row.size,
-        _number(row.published),
-        _number(row.expected),
+        f"{row.quantity} {row.size}".rstrip(),
         _number(row.measured),
+        _number(row.expected),
+        _number(row.published),
+        {True: "yes", False: "no", None: "-"}[row.agrees],
         off,
         _number(row.ours),
-        row.counting,
     )
 
 

@@ -125,7 +125,7 @@ def _compiled(compiler: Sequence[str], flags: Sequence[str], home: Path, name: s
     part = home / f".{name}.{secrets.token_hex(4)}.part"
     try:
         parallel = compile_library(compiler, flags, [path for path in sources() if path.suffix == ".cpp"], part)
-        with part.open("rb") as file:
+        with part.open("r+b") as file:
             os.fsync(file.fileno())
         path = home / f"{name}-{_digest(part)}{'' if parallel else _SERIAL}.so"
         part.replace(path)

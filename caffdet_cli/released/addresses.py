@@ -20,6 +20,11 @@ def is_safe(address: str) -> bool:
     return parts is not None and (parts.scheme == "https" or parts.hostname in _LOCAL)
 
 
+def shown(address: str) -> str:
+    """For messages and notes: without what may be a secret, the query and a user name."""
+    return re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", address, maxsplit=1)[0])
+
+
 def check_typed(address: str) -> None:
     """A person typed it, so http is allowed.
 
@@ -29,7 +34,8 @@ def check_typed(address: str) -> None:
     parts = _parts(address)
     if parts is None:
         raise WeightsError(
-            f"{address!r} cannot be fetched; give one that begins with https:// and a server, and has %20 for spaces"
+            f"{shown(address)!r} cannot be fetched; give one that begins with https:// and a server, "
+            "and has %20 for spaces"
         )
     if parts.username or parts.password:
         raise WeightsError(

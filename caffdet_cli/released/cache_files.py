@@ -14,8 +14,11 @@ _POLL = 0.1  # seconds
 
 
 @contextmanager
-def cache_writes(target: Path) -> Iterator[None]:
+def cache_writes(target: Path, *, kept: bool = False) -> Iterator[None]:
     """Turn what the system says about a failed write into the cache into one sentence.
+
+    Args:
+        kept: what is there by then stays, and the same command goes on from there.
 
     Raises:
         DiskFull, OutputError: instead of an OSError.
@@ -26,8 +29,8 @@ def cache_writes(target: Path) -> Iterator[None]:
         why = error.strerror or type(error).__name__
         if error.errno in _NO_ROOM:
             raise DiskFull(
-                f"no room to write {target}: {why}; what came is kept: free some space and type the same again, "
-                "or set CAFFDET_CACHE to a folder on another disk"
+                f"no room to write {target}: {why}; {'what came is kept: ' if kept else ''}"
+                "free some space and type the same again, or set CAFFDET_CACHE to a folder on another disk"
             ) from error
         raise OutputError(f"cannot write {target}: {why}; set CAFFDET_CACHE to a folder that can be written") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caffdet_cli.errors import WeightsError
+from caffdet_cli.released.addresses import shown
 from caffdet_cli.released.cache_files import write_whole
 
 _BLOCK = 1 << 20
@@ -22,6 +23,7 @@ class Facts(NamedTuple):
     md5: str = ""
     sha256: str = ""  # all of it, or its first digits
     told_by: str = ""
+    is_checked: bool = True  # False: somebody publishes a checksum, but nobody has asked for it
 
     @property
     def verifies(self) -> bool:
@@ -65,6 +67,12 @@ def note_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.json")
 
 
+def how_to_accept(target: Path, expected: Facts) -> str:
+    """The end of a sentence about a changed file, where only this cache remembers another one."""
+    note = note_of(target)
+    return f"; to accept the other file, remove {note} first" if expected.told_by.endswith(str(note)) else ""
+
+
 def remember(target: Path, facts: Facts, url: str) -> None:
     """Write the note beside `target`, whole or not at all.
 
@@ -72,7 +80,7 @@ def remember(target: Path, facts: Facts, url: str) -> None:
         DiskFull, OutputError: it cannot be written.
     """
     content: dict[str, object] = {"schema": 1, "size": facts.size, "md5": facts.md5, "sha256": facts.sha256}
-    content["from"] = url.partition("?")[0]  # what follows may be a secret
+    content |= {"from": shown(url), "checked": facts.is_checked}
     write_whole(note_of(target), json.dumps(content, indent=2) + "\n")
 
 
@@ -94,4 +102,5 @@ def parse_note(text: bytes, told_by: str) -> Facts:
     for kind, length in _DIGITS.items():
         if not re.fullmatch(rf"[0-9a-f]{{{length}}}", str(digits[kind])):
             raise ValueError(f"no {kind}")
-    return Facts(size, str(digits["md5"]), str(digits["sha256"]), told_by)
+    is_checked = content.get("checked") is not False
+    return Facts(size, str(digits["md5"]), str(digits["sha256"]), told_by, is_checked)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPResponse
 from io import FileIO
 
 from caffdet_cli.errors import RunError
+from caffdet_cli.released.addresses import shown
 from caffdet_cli.released.cache_files import cache_writes
-from caffdet_cli.released.checksums import Facts
+from caffdet_cli.released.checksums import Facts, how_to_accept
 from caffdet_cli.released.meter import Meter
 from caffdet_cli.released.part import Origin, Part, origin_of
 from caffdet_cli.released.patience import Patience, patiently
@@ -33,7 +35,8 @@ def download(url: str, part: Part, expected: Facts, meter: Meter, patience: Pati
         NotThere, RunError: the server does not give it.
         DiskFull, OutputError: the disk does not take it.
     """
-    patiently(url, lambda: _go_on(url, part, expected, meter, patience), patience, meter.say, lambda: part.length)
+    attempt = partial(_go_on, url, part, expected, meter, patience)
+    patiently(shown(url), attempt, patience, meter.say, lambda: part.length, part.kept)
 
 
 def _go_on(url: str, part: Part, expected: Facts, meter: Meter, patience: Patience) -> None:
@@ -58,14 +61,14 @@ def _usable(part: Part, url: str, expected: Facts) -> Origin | None:
     origin = part.origin()
     if origin is None or (expected.size is not None and part.length > expected.size):
         return None
-    same_file = origin.url == url and bool(origin.validator)
+    same_file = origin.url == shown(url) and bool(origin.validator)
     return origin if same_file or expected.verifies else None
 
 
 def _wanted(origin: Origin | None, start: int, url: str) -> dict[str, str]:
     if origin is None:
         return {}
-    condition = {"If-Range": origin.validator} if origin.url == url and origin.validator else {}
+    condition = {"If-Range": origin.validator} if origin.url == shown(url) and origin.validator else {}
     return {"Range": f"bytes={start}-", **condition}
 
 
@@ -83,33 +86,33 @@ def _place(
         total = given.total if given else None
         known = expected.size or (origin.size if origin else None)
         now = origin_of(url, answer, total)
-        same = origin and (origin.url != url or not (origin.etag and now.etag) or origin.etag == now.etag)
+        same = origin and (origin.url != now.url or not (origin.etag and now.etag) or origin.etag == now.etag)
         if not given or not same or given.first != start or (known is not None and total not in (None, known)):
             part.forget()
             raise Faulty("the server gives other bytes than those that were asked for; beginning anew")
         return total if total is not None else known
     size = length_of(answer)
-    _check_size(url, size, expected)
+    _check_size(url, size, expected, part)
     part.begin(origin_of(url, answer, size))
     return size if size is not None else expected.size
 
 
-def _check_size(url: str, size: int | None, expected: Facts) -> None:
+def _check_size(url: str, size: int | None, expected: Facts, part: Part) -> None:
     if size is not None and expected.size is not None and size != expected.size:
         raise Changed(
-            f"{url} has {size} bytes, not {expected.size} as {expected.told_by} says: it was changed there; "
-            "nothing was replaced"
+            f"{shown(url)} has {size} bytes, not {expected.size} as {expected.told_by} says: it was changed there; "
+            f"nothing was replaced{how_to_accept(part.target, expected)}"
         )
     if size is not None and size > _MOST_BYTES:
-        raise RunError(f"{url} has {size} bytes, more than any file of weights; nothing was fetched")
+        raise RunError(f"{shown(url)} has {size} bytes, more than any file of weights; nothing was fetched")
 
 
 def _refuse_pages(answer: HTTPResponse, url: str) -> None:
     """Servers that want a click or a password answer with a page, and call it success."""
     if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
         raise RunError(
-            f"{url} is a web page, not a file; open it in a browser, save the file, and give it with --weights FILE "
-            "(a released one: caffdet weights add FILE)"
+            f"{shown(url)} is a web page, not a file; open it in a browser, save the file, and give it with "
+            "--weights FILE (a released one: caffdet weights add FILE)"
         )
 
 
@@ -117,14 +120,14 @@ def _receive(answer: HTTPResponse, part: Part, size: int | None, meter: Meter, p
     part.check_room(size)
     position = part.length
     most = _MOST_BYTES if size is None else size
-    with cache_writes(part.path):
+    with cache_writes(part.path, kept=part.shared):
         file = part.path.open("ab", buffering=0)
     with file, _metered(meter, part.target.name, size, position):
         for block in blocks(answer, patience.silence):
             position += len(block)
             if position > most:
                 break
-            with cache_writes(part.path):
+            with cache_writes(part.path, kept=part.shared):
                 _write(file, block)
             meter.moved(len(block))
     if position > most:

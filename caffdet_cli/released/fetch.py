@@ -5,20 +5,24 @@ folder `weights/` behind a web server is one. `$CAFFDET_OFFLINE`: nothing is fet
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from caffdet_cli.errors import DiskFull, RunError, WeightsError
+from caffdet_cli.errors import DiskFull, OutputError, RunError, WeightsError
 from caffdet_cli.paths import cache
-from caffdet_cli.released.addresses import cached_name, check_typed
-from caffdet_cli.released.checksums import Facts, difference, measure, parse_note, remembered
+from caffdet_cli.released.addresses import cached_name, check_typed, shown
+from caffdet_cli.released.checksums import Facts, difference, measure, parse_note, remember, remembered
 from caffdet_cli.released.meter import Meter
 from caffdet_cli.released.patience import Patience, from_environment, patiently
 from caffdet_cli.released.registry import Entry, registry
-from caffdet_cli.released.transport import length_of, opened
+from caffdet_cli.released.transport import NotThere, length_of, opened
 from caffdet_cli.released.verified import Fetched, make
 from caffdet_cli.released.zenodo import ask_record, fetch_small
+
+_WHOLE = 64  # digits of a sha256
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,23 @@ def fetch(entry: Entry, ways: Ways, meter: Meter, overwrite: bool = False) -> Fe
         DiskFull, OutputError: the cache does not take it.
     """
     target = place_of(entry)
-    if not overwrite and (found := _at_hand(target, _known(entry, target))):
+    if not overwrite and (found := _at_hand(entry, target, ways, meter)):
         return found
     if entry.page and not ways.mirror:
         raise WeightsError(by_hand(entry))
     _refuse_offline(entry.name, ways)
-    sources = [f"{ways.mirror}/{quote(entry.file)}"] if ways.mirror else []
-    sources += [entry.url] if entry.url else []
+    must = partial(expected, entry, target, ways, meter)
     try:
-        return make(target, sources, lambda: _expected(entry, target, ways, meter), meter, ways.patience, overwrite)
+        return make(target, sources_of(entry, ways), must, meter, ways.patience, overwrite)
     except RunError as error:
         if entry.page and not isinstance(error, DiskFull):
             raise WeightsError(f"{error}\n{by_hand(entry)}") from error
         raise
+
+
+def sources_of(entry: Entry, ways: Ways) -> list[str]:
+    """Where a program can fetch it, in the order in which that is tried."""
+    return [each for each in (ways.mirror and f"{ways.mirror}/{quote(entry.file)}", entry.url) if each]
 
 
 def fetch_address(address: str, ways: Ways, meter: Meter) -> Path:
@@ -83,8 +91,9 @@ def fetch_address(address: str, ways: Ways, meter: Meter) -> Path:
         return fetch(entry, ways, meter).path
     target = cache() / "weights" / cached_name(address)
     if target.is_file():
+        _check_length(target)
         return target
-    _refuse_offline(address, ways)
+    _refuse_offline(shown(address), ways)
     return make(target, [address], lambda: remembered(target) or Facts(), meter, ways.patience, overwrite=False).path
 
 
@@ -92,12 +101,14 @@ def size_of(entry: Entry, ways: Ways, meter: Meter) -> int | None:
     """Bytes that `fetch` would take, asked of the server where nobody has told; None where it does not say."""
     target = place_of(entry)
     known = _known(entry, target)
-    if known.size is not None or ways.offline or entry.page:
+    sources = sources_of(entry, ways)
+    if known.size is not None or ways.offline or not sources:
         return known.size
     try:
         if entry.record:
             return ask_record(entry.record, entry.file, ways.patience, meter.say).size
-        return patiently(entry.url, lambda: _head(entry.url, ways.patience), ways.patience, meter.say)
+        url = entry.url or sources[0]
+        return patiently(shown(url), lambda: _head(url, ways.patience), ways.patience, meter.say)
     except RunError as error:
         meter.warn(f"{entry.name}: {error}")
         return None
@@ -111,14 +122,59 @@ def by_hand(entry: Entry) -> str:
     )
 
 
-def _at_hand(target: Path, known: Facts) -> Fetched | None:
+def expected(entry: Entry, target: Path, ways: Ways, meter: Meter) -> Facts:
+    """What the file must be, as far as anybody tells who can be asked.
+
+    Raises:
+        RunError: somebody tells, but does not answer.
+    """
+    known = _known(entry, target)
+    if known.is_checked and (known.md5 or len(known.sha256) == _WHOLE):
+        return known
+    if entry.record:
+        try:
+            return ask_record(entry.record, entry.file, ways.patience, meter.say)
+        except RunError:
+            if not ways.mirror:
+                raise
+        return _note_of_mirror(entry, ways, meter)
+    return _with_mirror(known, entry, ways, meter) if ways.mirror else known
+
+
+def _at_hand(entry: Entry, target: Path, ways: Ways, meter: Meter) -> Fetched | None:
     """The file that is there, if it is what it should be."""
     if not target.is_file():
         return None
-    found = measure(target)
-    if wrong := difference(found, known):
-        raise RunError(f"{target} is damaged, or another file: {wrong}; fetch it again with --overwrite")
+    known, found = _known(entry, target), measure(target)
+    _refuse_damaged(entry, target, found, known)
+    if entry.record and not ways.offline and not (known.verifies and known.is_checked):
+        try:
+            must = expected(entry, target, ways, meter)
+        except RunError as error:
+            meter.warn(f"{entry.name}: not checked: {error}")
+            return Fetched(target, found, is_new=False)
+        _refuse_damaged(entry, target, found, must)
+        with suppress(OutputError, DiskFull):  # it may be somebody else's cache
+            remember(target, found, entry.url)
     return Fetched(target, found, is_new=False)
+
+
+def _refuse_damaged(entry: Entry, target: Path, found: Facts, must: Facts) -> None:
+    if wrong := difference(found, must):
+        raise RunError(
+            f"{target} is damaged, or another file: {wrong}; "
+            f"to fetch it again: caffdet download-weights {entry.name} --overwrite"
+        )
+
+
+def _check_length(target: Path) -> None:
+    """A look at a file that an address gave; all of its bytes would take too long every time."""
+    size, note = target.stat().st_size, remembered(target)
+    if note and size != note.size:
+        raise RunError(
+            f"{target} is damaged: {size} bytes, not {note.size} as {note.told_by} says; "
+            "remove it, and the same command fetches it again"
+        )
 
 
 def _known(entry: Entry, target: Path) -> Facts:
@@ -127,27 +183,33 @@ def _known(entry: Entry, target: Path) -> Facts:
     return own if own.verifies else remembered(target) or own
 
 
-def _expected(entry: Entry, target: Path, ways: Ways, meter: Meter) -> Facts:
-    """What the file must be, as far as anybody tells."""
-    known = _known(entry, target)
-    if known.verifies or not entry.record:
-        return known
+def _with_mirror(known: Facts, entry: Entry, ways: Ways, meter: Meter) -> Facts:
+    """Where nobody publishes a whole checksum, a mirror's note is better than nothing."""
     try:
-        return ask_record(entry.record, entry.file, ways.patience, meter.say)
-    except RunError:
-        if not ways.mirror:
-            raise
-        return _note_of_mirror(entry, ways, meter)
+        note = _note_of_mirror(entry, ways, meter)
+    except NotThere:
+        return known
+    except RunError as error:
+        meter.say(f"the mirror's note does not help: {error}")
+        return known
+    if wrong := difference(note, known):
+        meter.say(f"the mirror's note does not help: {wrong}")
+        return known
+    return note
 
 
 def _note_of_mirror(entry: Entry, ways: Ways, meter: Meter) -> Facts:
     """A network that has a mirror may have nothing else: the mirror tells what its owner's cache remembers."""
     address = f"{ways.mirror}/{quote(entry.file)}.json"
-    text = patiently(address, lambda: fetch_small(address, ways.patience), ways.patience, meter.say)
+    text = patiently(shown(address), lambda: fetch_small(address, ways.patience), ways.patience, meter.say)
+    name = shown(address)
     try:
-        return parse_note(text, f"the mirror's note {address}")
+        note = parse_note(text, f"the mirror's note {name}")
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{address} is no note of caffdet ({error}); copy it from the cache beside the file") from error
+        raise RunError(f"{name} is no note of caffdet ({error}); copy it from the cache beside the file") from error
+    if not note.is_checked:
+        raise RunError(f"{name} is the note of a file that was never checked; fetch it from its record first")
+    return note
 
 
 def _refuse_offline(what: str, ways: Ways) -> None:

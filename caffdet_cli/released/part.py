@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caffdet_cli.errors import DiskFull
+from caffdet_cli.released.addresses import shown
 from caffdet_cli.released.cache_files import cache_writes, write_whole
 from caffdet_cli.released.meter import megabytes
 
@@ -18,7 +19,7 @@ _MOST_BYTES = 100_000
 class Origin(NamedTuple):
     """Where a part came from, and what tells whether the server's file is still the same."""
 
-    url: str
+    url: str  # as `shown`
     etag: str = ""  # a strong one
     modified: str = ""  # Last-Modified
     size: int | None = None
@@ -32,7 +33,7 @@ class Origin(NamedTuple):
 def origin_of(url: str, answer: HTTPResponse, size: int | None) -> Origin:
     """What an answer says about its file."""
     etag = answer.headers.get("ETag", "")
-    return Origin(url, etag if etag.startswith('"') else "", answer.headers.get("Last-Modified", ""), size)
+    return Origin(shown(url), etag if etag.startswith('"') else "", answer.headers.get("Last-Modified", ""), size)
 
 
 class Part:
@@ -47,13 +48,19 @@ class Part:
         self.target = target
         self.path = target.with_name(f".{target.name}{mark}.part")
         self._note = target.with_name(f".{target.name}{mark}.part.json")
-        self._shared = shared
+        self.shared = shared
 
     @property
     def length(self) -> int:
         with suppress(OSError):
             return self.path.stat().st_size
         return 0
+
+    def kept(self) -> str:
+        """For a message about a failure: that the next call goes on with it; empty where it does not."""
+        if not self.shared or not self.length:
+            return ""
+        return f"{megabytes(self.length)} are kept, the same command goes on from there"
 
     def origin(self) -> Origin | None:
         """Where the bytes came from; None where there are none, or nobody knows."""
@@ -86,8 +93,8 @@ class Part:
 
     def finish(self) -> None:
         """Make it `target`, in one step, and on the disk."""
-        with cache_writes(self.target):
-            with self.path.open("rb") as file:
+        with cache_writes(self.target, kept=self.shared):
+            with self.path.open("r+b") as file:  # Windows wants it writable
                 os.fsync(file.fileno())
             self.path.replace(self.target)
         self.forget()
@@ -99,5 +106,5 @@ class Part:
             self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        if not self._shared:
+        if not self.shared:
             self.forget()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from caffdet_cli.errors import ConfigError, RunError
-from caffdet_cli.released.meter import megabytes
 from caffdet_cli.released.transport import Faulty, Unreachable
 
 Result = TypeVar("Result")
@@ -48,12 +47,14 @@ def patiently(
     patience: Patience,
     say: Callable[[str], None],
     reached: Callable[[], int] = lambda: 0,
+    kept: Callable[[], str] = str,
 ) -> Result:
     """Call `attempt` until it succeeds.
 
     Args:
         what: the address, for messages.
         reached: bytes that are there; as long as they grow well, faults do not add up.
+        kept: what is kept of them, for the last message.
 
     Raises:
         RunError: a fault that stays, or too many of those that could have passed.
@@ -70,8 +71,8 @@ def patiently(
                 best, failures = reached(), 0
             failures += 1
             if failures >= patience.tries:
-                kept = f"; {megabytes(reached())} are kept, the same command goes on from there" if reached() else ""
-                raise RunError(f"{what}: {fault}, {failures} times in a row; try again later{kept}") from fault
+                rest = "; ".join(filter(None, ["try again later", kept()]))
+                raise RunError(f"{what}: {fault}, {failures} times in a row; {rest}") from fault
             wait = max(fault.wait, patience.pause * 2 ** (failures - 1))
             say(f"{fault}; trying again in {wait:.0f} s")
             time.sleep(wait)

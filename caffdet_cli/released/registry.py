@@ -15,7 +15,7 @@ from typing import Any
 
 from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.paths import shipped
-from caffdet_cli.released.addresses import is_safe
+from caffdet_cli.released.addresses import is_safe, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -70,7 +70,12 @@ def registry() -> dict[str, Entry]:
     paths = [shipped("configs") / "weights.toml"]
     if own := os.environ.get("CAFFDET_REGISTRY"):
         paths.append(Path(own).expanduser())
-    entries = {entry.name: entry for path in paths for entry in read_registry(path)}
+    entries: dict[str, Entry] = {}
+    for path in paths:
+        for entry in read_registry(path):
+            if entry.name in entries:
+                raise ConfigError(f"{path}, [{entry.name}]: caffdet ships a file of this name; take another one")
+            entries[entry.name] = entry
     files: dict[str, str] = {}
     for entry in entries.values():
         if other := files.get(entry.file.lower()):
@@ -150,13 +155,18 @@ def _check(entry: Entry, where: str) -> None:
     if entry.kind not in KINDS:
         raise ConfigError(f"{where}: kind = {entry.kind!r} is none of {', '.join(KINDS)}")
     for key, text in (("name", entry.name), ("file", entry.file)):
-        if not _FILE.fullmatch(text) or text.lower().endswith(_OURS):
+        if text.lower().endswith(_OURS):
+            raise ConfigError(
+                f"{where}: {text!r} cannot be a {key}; .json, .part and .lock are taken: they end the names of what "
+                "lies beside a file in the cache"
+            )
+        if not _FILE.fullmatch(text):
             raise ConfigError(f"{where}: {text!r} cannot be a {key}; take letters, digits, and . _ + - between them")
     if bool(entry.url) == bool(entry.page):
         raise ConfigError(f"{where}: it needs either url, or page where a program cannot fetch it")
     for key, address in (("url", entry.url), ("page", entry.page), ("record", entry.record)):
         if address and not is_safe(address):
-            raise ConfigError(f"{where}: {key} = {address!r} is no https address")
+            raise ConfigError(f"{where}: {key} = {shown(address)!r} is no https address")
     for key, digits, length in (("md5", entry.md5, "32"), ("sha256", entry.sha256, "8,64")):
         if digits and not re.fullmatch(rf"[0-9a-f]{{{length}}}", digits):
             raise ConfigError(f"{where}: {key} = {digits!r} is no {key} in small hexadecimal digits")

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caffdet_cli.errors import DiskFull, OutputError, RunError, WeightsError
+from caffdet_cli.released.addresses import shown
 from caffdet_cli.released.cache_files import alone
-from caffdet_cli.released.checksums import Facts, difference, measure, note_of, remember
+from caffdet_cli.released.checksums import Facts, difference, how_to_accept, measure, remember
 from caffdet_cli.released.download import Changed, download
 from caffdet_cli.released.meter import Meter, megabytes
 from caffdet_cli.released.part import Part
@@ -59,7 +60,7 @@ def make(
 
 def _from_first(sources: list[str], part: Part, expected: Facts, meter: Meter, patience: Patience) -> tuple[Facts, str]:
     for number, url in enumerate(sources, start=1):
-        meter.say(f"fetching {url} into {part.target}")
+        meter.say(f"fetching {shown(url)} into {part.target}")
         try:
             return _verified(url, part, expected, meter, patience), url
         except (DiskFull, OutputError):
@@ -91,20 +92,20 @@ def _refuse(wrong: str | None, url: str, part: Part, expected: Facts) -> None:
     """Throw away what came if it is `wrong`, or, where nobody knows what it should be, if it cannot be right."""
     if wrong:
         part.forget()
-        note = note_of(part.target)
-        accept = f"; to accept the other file, remove {note} first" if expected.told_by.endswith(str(note)) else ""
         raise Changed(
-            f"{url}: {wrong}; the file was changed there, or on the way; "
-            f"it was thrown away, and nothing was replaced{accept}"
+            f"{shown(url)}: {wrong}; the file was changed there, or on the way; "
+            f"it was thrown away, and nothing was replaced{how_to_accept(part.target, expected)}"
         )
     try:
         check_kind(part.path, part.target.name)
     except WeightsError as error:
         part.forget()
-        raise RunError(f"{url}: {error}") from error
+        raise RunError(f"{shown(url)}: {error}") from error
 
 
 def _kept(part: Part) -> str:
     if not part.length:
         return f"nothing of {part.target.name} had come"
+    if not part.shared:
+        return f"what came of {part.target.name} is not kept: the file system has no locks"
     return f"{megabytes(part.length)} of {part.target.name} are kept; the same command goes on from there"

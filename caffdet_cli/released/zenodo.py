@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from caffdet_cli.errors import RunError
+from caffdet_cli.released.addresses import shown
 from caffdet_cli.released.checksums import Facts
 from caffdet_cli.released.patience import Patience, patiently
 from caffdet_cli.released.transport import Faulty, blocks, opened
@@ -21,11 +22,12 @@ def ask_record(address: str, file: str, patience: Patience, say: Callable[[str],
     Raises:
         RunError: it does not answer, or says nothing usable.
     """
-    text = patiently(address, lambda: fetch_small(address, patience), patience, say)
+    name = shown(address)
+    text = patiently(name, lambda: fetch_small(address, patience), patience, say)
     try:
-        return parse_record(text, file, f"the record {address}")
+        return parse_record(text, file, f"the record {name}")
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{address} does not tell size and md5 of {file} ({error}); try again later") from error
+        raise RunError(f"{name} does not tell size and md5 of {file} ({error}); try again later") from error
 
 
 def fetch_small(url: str, patience: Patience) -> bytes:
@@ -39,7 +41,7 @@ def fetch_small(url: str, patience: Patience) -> bytes:
         for block in blocks(answer, patience.silence):
             content += block
             if len(content) > _MOST_BYTES:
-                raise RunError(f"{url} answers with more than {_MOST_BYTES} bytes; that cannot be right")
+                raise RunError(f"{shown(url)} answers with more than {_MOST_BYTES} bytes; that cannot be right")
         if answer.length:  # what Content-Length promised and did not come
             raise Faulty("the answer ended early")
     return bytes(content)

@@ -66,7 +66,7 @@ def read_log(path: str | Path) -> Log:
 
     Raises:
         DatasetError: it is missing, too large, no log, or has no epochs; with the line where there is one. A last line
-            that is cut off is left out with a note: the run was killed.
+            that is cut off is left out with a note, as is one that the next was written behind: the run was killed.
     """
     return read_logs([path])[0]
 
@@ -135,22 +135,27 @@ def _lines(file: Path, notes: list[str]) -> Iterator[tuple[int, dict[str, Any]]]
     lines = [(number, line) for number, line in enumerate(content.split(b"\n"), 1) if line.strip()]
     if not lines:
         raise DatasetError(f"{file} is empty: there are no epochs to draw")
-    last = lines[-1][0]
+    first, last, torn = lines[0][0], lines[-1][0], []
     for number, line in lines:
         if len(line) > _LONGEST:
             raise DatasetError(f"{file}: line {number} is longer than {_LONGEST >> 20} MiB; that is no log")
         try:
             value = json.loads(line.decode("utf-8"))
         except (ValueError, RecursionError) as error:  # ValueError: also bytes that are no text, and huge numbers
-            if number == last > lines[0][0]:
+            if number == last > first:
                 notes.append(f"line {number}, the last one, is cut off, as of a run that was killed; it is left out")
-                return
+                break
+            if number > first and line.lstrip().startswith(b"{"):
+                torn.append(number)
+                continue
             raise DatasetError(
                 f"{file}: line {number} is not JSON; a log has one JSON object per line and epoch"
             ) from error
         if not isinstance(value, dict):
             raise DatasetError(f"{file}: line {number} is {short(value)}, a log has one JSON object per line and epoch")
         yield number, value
+    if torn:
+        notes.append(f"cut off, as of a run that was killed and went on, and left out: {_listed('line', torn)}")
 
 
 class _Table:
@@ -226,6 +231,11 @@ class _Table:
         """A finite number, or NaN for one that has no value."""
         if value is None:
             return math.nan
+        if key.endswith("_coco_eval_bbox"):
+            raise DatasetError(
+                f"{self._file}: line {line}: {key} = {short(value)}; "
+                f"a log has 12 numbers there, the first three of them {', '.join(_APS)}"
+            )
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise DatasetError(f"{self._file}: line {line}: {key} = {short(value)} is not a number")
         if not _is_ap(name):
@@ -242,9 +252,10 @@ def _published(line: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for prefix, suffix in (("test", ""), ("ema_test", "_ema")):
         key = f"{prefix}_coco_eval_bbox"
         if key in line:
-            numbers = line[key] if isinstance(line[key], list) else [line[key]]
+            numbers = line[key]
+            whole = isinstance(numbers, list) and len(numbers) >= len(_APS)
             for index, ap in enumerate(_APS):
-                yield f"{ap}{suffix}", f"{key}[{index}]", numbers[index] if index < len(numbers) else "missing"
+                yield f"{ap}{suffix}", *((f"{key}[{index}]", numbers[index]) if whole else (key, numbers))
     for prefix, part in (("train", "train"), ("test", "val")):
         for loss, theirs in _PUBLISHED.items():
             for key in (f"{prefix}_{theirs}", f"{prefix}_{theirs}_unscaled"):  # the last one counts
@@ -277,6 +288,10 @@ def _is_ap(name: str) -> bool:
 
 
 def _epochs(epochs: Sequence[int]) -> str:
-    shown = ", ".join(map(str, epochs[:5]))
-    more = f" and {len(epochs) - 5} more" if len(epochs) > 5 else ""
-    return f"{'epoch' if len(epochs) == 1 else 'epochs'} {shown}{more}"
+    return _listed("epoch", epochs)
+
+
+def _listed(word: str, numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:5]))
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return f"{word if len(numbers) == 1 else word + 's'} {shown}{more}"

@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from caffdet_cli.visualization import text
 from caffdet_cli.visualization.axes import Axis
-from caffdet_cli.visualization.palette import INK, PAPER
-from caffdet_cli.visualization.panel import GREY, LINES, Curve, Entry, Panel, draw_panel, letters, margin_of
+from caffdet_cli.visualization.panel import GREY, LINES, Curve, Entry, Panel, draw_panel, margin_of
 from caffdet_cli.visualization.text import Picture
 
 _FPPI = Axis(1e-3, 10.0, tuple((10.0**power, f"{10.0**power:g}") for power in range(-3, 2)), logarithmic=True)
@@ -43,9 +41,8 @@ def draw_miss_rates(title: str, curves: Sequence[MissRateCurve], width: int = 12
     legend = [Entry(curve.words, colour) for curve, colour in zip(curves, LINES, strict=False)]
     if hidden := len(curves) - len(legend):
         legend.append(Entry(f"and {hidden} more", GREY, dashed=True))
-    panel = Panel(title, "miss rate, logarithmic", _FPPI, y, lines, legend, "no object counts")
-    left = margin_of(panel, width)
-    return _with_words(draw_panel(panel, width, left), width, left)
+    panel = Panel(title, "miss rate, logarithmic", _FPPI, y, lines, legend, "no object counts", _WORDS)
+    return draw_panel(panel, width, margin_of(panel, width))
 
 
 def _points(curve: MissRateCurve) -> list[tuple[Any, float | None]]:
@@ -59,15 +56,3 @@ def _points(curve: MissRateCurve) -> list[tuple[Any, float | None]]:
         (place, float(curve.miss[at]) if there else None)
         for place, at, there in zip(places.tolist(), last.tolist(), inside.tolist(), strict=True)
     ]
-
-
-def _with_words(picture: Picture, width: int, left: int) -> Picture:
-    """The horizontal axis under its own name: a panel's is made for epochs."""
-    size = letters(width)
-    line = text.line_height(size)
-    top = picture.shape[0] - line - size + size // 3
-    picture[top:] = PAPER
-    words = text.shorten(_WORDS, size, width - left - size)
-    middle = (left + width - size - size // 2 - text.width_of(words, size)) // 2
-    text.write(picture, words, max(left, middle), top, size, INK)
-    return picture

@@ -55,6 +55,7 @@ class Panel(NamedTuple):
     curves: Sequence[Curve]  # the most important one first
     legend: Sequence[Entry]
     empty: str  # said where there is nothing to draw
+    x_label: str = "epoch"  # of the horizontal axis
 
 
 def letters(width: int) -> int:
@@ -80,7 +81,7 @@ def draw_panel(panel: Panel, width: int, left: int) -> Picture:
     for number, row in enumerate(rows):
         _draw_row(picture, row, line + size // 2 + number * line, size)
     plot.grid(picture)
-    plot.labels(picture, panel.label)
+    plot.labels(picture, panel.x_label, panel.label)
     if not any(value is not None for curve in panel.curves for _, value in curve.points):
         spot = (plot.left + plot.right - text.width_of(panel.empty, size)) // 2, (plot.top + plot.bottom - line) // 2
         text.write(picture, panel.empty, *spot, size, GREY)
@@ -117,7 +118,7 @@ class _Plot(NamedTuple):
         cv2.line(picture, (self.left, self.top), (self.left, self.bottom), _FRAME, thin)
         cv2.line(picture, (self.left, self.bottom), (self.right, self.bottom), _FRAME, thin)
 
-    def labels(self, picture: Picture, label: str) -> None:
+    def labels(self, picture: Picture, x_label: str, label: str) -> None:
         """Ticks and the names of the axes."""
         size, line = self.size, text.line_height(self.size)
         for value, words in self.y.ticks:
@@ -126,8 +127,9 @@ class _Plot(NamedTuple):
         for epoch, words in self.x.ticks:
             x = round(self.spot(epoch, self.y.low)[0]) - text.width_of(words, size) // 2
             text.write(picture, words, x, self.bottom + size // 3, size, INK)
-        middle = (self.left + self.right - text.width_of("epoch", size)) // 2
-        text.write(picture, "epoch", middle, self.bottom + size // 3 + line, size, INK)
+        below = text.shorten(x_label, size, self.right - self.left)
+        middle = (self.left + self.right - text.width_of(below, size)) // 2
+        text.write(picture, below, max(self.left, middle), self.bottom + size // 3 + line, size, INK)
         _write_upwards(picture, label, size // 2, (self.top + self.bottom) // 2, size)
 
     def curve(self, picture: Picture, curve: Curve) -> None:

@@ -1,19 +1,13 @@
 """What is measured of which model."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from caffdet_cli.benchmark.report import (
-    Subject,
-    benchmark,
-    check_precision,
-    fusion_names,
-    operations_of,
-    parsed_size,
-    spectra_given,
-    subjects,
-    usual_size,
-)
+from caffdet_cli.benchmark.report import benchmark, check_precision, operations_of, usual_size
+from caffdet_cli.benchmark.request import Subject, fusion_names, parsed_size, spectra_given, subjects
 from caffdet_cli.errors import ConfigError
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.load import load_config
@@ -26,8 +20,10 @@ def subject(name: str, *overrides: str) -> Subject:
 
 
 def test_one_model_is_measured_whole():
-    (found,) = benchmark([PAIR], size="64x96", batch=2, repetitions=2, device="cpu", progress=Progress())
-    row = found.json()
+    report = benchmark([PAIR], size="64x96", batch=2, repetitions=2, device="cpu", progress=Progress())
+    assert (report.machine["device"], report.machine["torch"]) == ("cpu", torch.__version__)
+    (row,) = report.json()["rows"]
+    assert report.json()["machine"] == report.machine
     assert row["model"] == PAIR
     assert (row["size"], row["batch"], row["precision"], row["spectrum"]) == ("64x96", 2, "fp32", "pair")
     for unit in ("params_M", "gflops", "gmacs"):
@@ -54,9 +50,17 @@ def test_a_size_is_height_and_width(text, size):
     assert parsed_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["512", "x", "5x", "-5x5", "5x5x5", "a×b", "0x9", "9x16385", "1e3x5", "٥x٥", " 5x5"])
+@pytest.mark.parametrize(
+    "text", ["512", "x", "5x", "-5x5", "5x5x5", "axb", "a×b", "0x9", "9x16385", "1e3x5", "٥x٥", " 5x5"]
+)
 def test_anything_else_is_no_size(text):
     with pytest.raises(ConfigError, match=r"--size .*: (write height and width|sides are from 1)"):
+        parsed_size(text)
+
+
+@pytest.mark.parametrize("text", ["100000x100000", "5x" + "9" * 5000, "16385x1"])
+def test_a_size_beyond_the_limit_is_told_the_limit(text):
+    with pytest.raises(ConfigError, match="sides are from 1 to 16384 pixels"):
         parsed_size(text)
 
 
@@ -86,7 +90,7 @@ def test_a_fusion_that_does_not_fit_the_size_is_left_out_and_told(monkeypatch):
             told.append(text)
 
     monkeypatch.setattr("caffdet_cli.benchmark.report.in_own_process", lambda plan, progress: plan.subject.fusion)
-    found = benchmark([PAIR], size="64x64", fusions=True, device="cpu", progress=Listening())
+    found = benchmark([PAIR], size="64x64", fusions=True, device="cpu", progress=Listening()).rows
     assert "caff-lite" in found
     assert "caff-hierarchical" not in found
     assert [text for text in told if text.startswith(f"{PAIR}, caff-hierarchical is left out: --size 64x64")]
@@ -102,4 +106,19 @@ def test_a_device_that_does_not_compute_in_half_precision_is_named():
 @pytest.mark.slow
 def test_several_models_have_a_process_each():
     found = benchmark([DEMO, PAIR], size="64x64", repetitions=1, device="cpu", progress=Progress())
-    assert [each.plan.subject.name for each in found] == [DEMO, PAIR]
+    assert [each.plan.subject.name for each in found.rows] == [DEMO, PAIR]
+    for row in found.json()["rows"]:
+        assert row["params_M"] > 5
+        assert 0 < row["network"]["min_ms"] < row["end_to_end"]["per_second"] * 1e6
+        assert row["peak_MB"] is None or row["peak_MB"] > 20
+
+
+@pytest.mark.slow
+def test_several_models_can_be_measured_from_a_script_without_a_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from caffdet_cli.benchmark.report import benchmark\n"
+        f"print(len(benchmark({[DEMO, PAIR]}, size='64x64', repetitions=1, device='cpu').rows))\n"
+    )
+    ran = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.splitlines()[-1:]) == (0, ["2"]), ran.stderr

@@ -2,7 +2,8 @@
 
 import pytest
 
-from caffdet_cli.benchmark.paper import Case, Row, paper_rows, published_cases, rows_of
+from caffdet_cli.benchmark.figures import Case, published_cases
+from caffdet_cli.benchmark.paper import Row, paper_rows, rows_of
 from caffdet_cli.errors import ConfigError
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.load import load_config, names
@@ -89,3 +90,16 @@ def test_rows_can_be_chosen_by_configuration_or_by_the_name_in_the_paper():
 def test_a_model_without_published_figures_is_named():
     with pytest.raises(ConfigError, match="--paper has no figures of 'nope'; it has those of caff-dino-r50, "):
         paper_rows(["nope"], Progress())
+
+
+def test_sources_are_told_of_the_values_that_are_there():
+    (row,) = paper_rows(["dino-swin-l"], Progress())
+    assert row.source == "expected: parameters counted on IDEA-Research/DINO"
+    for case in CASES:
+        for values in case.figures.values():
+            source = case.source(values)
+            assert ("published: " in source) == ("published" in values)
+            assert not ("published" in values and "CAFF" in case.name)  # there are none
+            assert ("fvcore" in source) == ("expected" in values and case.counting == "fvcore")
+            assert ("FlopCounterMode" in source) == ("expected" in values and case.counting == "multiply-adds")
+            assert case.paper or "published" not in values

@@ -132,3 +132,12 @@ def test_pipe_gets_no_control_characters_even_with_forced_colour():
     )
     assert "\x1b" not in done.stdout + done.stderr
     assert done.stderr == "[bold]said\n" * 3
+
+
+def test_bars_of_the_library_speak_on_standard_error(capsys):
+    from caffdet_cli.progress import Bars
+
+    Bars().warn("something")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "warning: something" in err

@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from privileges import without_privileges
 from released.file_server import FileServer, serving
 
 from caffdet_cli.main import main
+from caffdet_cli.released.registry import registry
 
 CONTENT = b"PK\x03\x04" + random.Random(0).randbytes(300_000)
 OTHER = b"PK\x03\x04" + random.Random(1).randbytes(300_000)
@@ -138,7 +140,20 @@ def test_a_dry_run_shows_sizes_and_fetches_nothing(server, cache, answer, capsys
     assert f"would fetch 0.3 MB into {cache}" in capsys.readouterr().out
     assert not cache.exists()
     assert main(["download-weights", "mine", "--dry-run", "--offline"]) == 0
-    assert "would fetch 1 files of unknown size" in capsys.readouterr().out
+    assert "would refuse 1 file: not at hand, and nothing is fetched offline" in capsys.readouterr().out
+    assert main(["download-weights", "manual", "--dry-run"]) == 0
+    assert "would refuse: a person must fetch manual" in capsys.readouterr().out
+
+
+def test_a_dry_run_names_the_mirror(server, answer, monkeypatch, capsys):
+    monkeypatch.setenv("CAFFDET_MIRROR", f"{server.address}/mirror")
+    server.put("/mirror/manual.pth", CONTENT)
+    (file,) = answer("download-weights", "manual", "--dry-run")["files"]
+    assert (file["state"], file["size"]) == ("to fetch", len(CONTENT))
+    assert file["from"] == f"{server.address}/mirror/manual.pth"
+    server.put("/mirror/manual.pth", statuses=[403])
+    assert main(["download-weights", "manual", "--dry-run"]) == 0
+    assert "would fetch 1 file of unknown size" in capsys.readouterr().out
 
 
 def test_all_fetches_the_rest_where_one_is_missing(server, monkeypatch, capsys, cache):
@@ -154,6 +169,41 @@ def test_all_fetches_the_rest_where_one_is_missing(server, monkeypatch, capsys, 
     assert final_names(cache) == [NAME, f"{NAME}.json", "second.pth", "second.pth.json"]
 
 
+def test_what_a_person_must_fetch_keeps_no_other_file_away(server, monkeypatch, cache, tmp_path, capsys):
+    own = tmp_path / "own.toml"
+    mirror = f"{server.address}/mirror"
+    monkeypatch.setenv("CAFFDET_MIRROR", mirror)
+    monkeypatch.setenv("https_proxy", server.address)
+    server.put(f"/files/{NAME}", CONTENT)
+    server.put_record(7, **{"second.pth": OTHER})
+    server.put("/files/second.pth", OTHER)
+    assert main(["download-weights", "manual", "mine", "second"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("error: 1 of 3 files were not fetched: manual; reasons are above\n")
+    assert final_names(cache) == [NAME, f"{NAME}.json", "second.pth", "second.pth.json"]
+    monkeypatch.setattr("caffdet_cli.released.registry.shipped", lambda _: tmp_path)
+    (tmp_path / "weights.toml").write_bytes(own.read_bytes())
+    own.write_text("")
+    assert main(["download-weights", "--all", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [file["name"] for file in json.loads(out)["files"]] == ["mine", "second"]
+    assert [file["name"] for file in json.loads(out)["by_hand"]] == ["manual"]
+    assert "caffdet weights add manual.pth" in err
+
+
+def test_offline_all_checks_what_is_there_and_names_what_is_missing(server, monkeypatch, cache, capsys):
+    server.put(f"/files/{NAME}", CONTENT)
+    assert main(["download-weights", "mine"]) == 0
+    assert main(["download-weights", "--all", "--offline"]) == 2
+    err = capsys.readouterr().err
+    assert "second" in err.splitlines()[-1]
+    assert "mine" not in err.splitlines()[-1]
+    (cache / NAME).write_bytes(OTHER)
+    assert main(["download-weights", "--all", "--offline"]) == 1
+    assert f"{cache / NAME} is damaged" in capsys.readouterr().err
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -167,6 +217,17 @@ def test_a_terminal_gets_a_bar_with_the_rate(server, cache, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     assert main(["download-weights", "mine"]) == 0
     assert re.search(r"mine\.pth .*[0-9]/300\.0 kB [0-9.]+ [kM]B/s left 0:00:0", terminal.getvalue())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_names_in_the_list_are_never_folded(monkeypatch, width):
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["download-weights", "--list"]) == 0
+    lines = terminal.getvalue().splitlines()
+    assert [line.split()[0] for line in lines if line.strip()][2:] == list(registry())
+    assert ("backbone" in terminal.getvalue()) == (width > 80)
 
 
 # wrong requests
@@ -243,6 +304,57 @@ def test_what_cannot_be_added_is_told(refusal, tmp_path, name, content, words, s
     assert says in refusal(2, "weights", "add", name, *words)
 
 
+def test_a_file_of_a_record_is_checked_by_it(server, cache, tmp_path, refusal, answer):
+    server.put_record(7, **{"second.pth": CONTENT})
+    (tmp_path / "second.pth").write_bytes(OTHER)
+    assert "not the released second.pth: md5" in refusal(2, "weights", "add", "second.pth")
+    (tmp_path / "second.pth").write_bytes(CONTENT)
+    assert answer("weights", "add", "second.pth")["added"]
+    assert answer("download-weights", "second", "--offline")["files"][0]["sha256"] == SHA256
+    assert len(server.asked_for("/api/records/7")) == 2
+
+
+def test_a_record_out_of_reach_is_told_with_the_way_around(refusal, tmp_path):
+    (tmp_path / "second.pth").write_bytes(OTHER)
+    assert "CAFFDET_OFFLINE=1" in refusal(1, "weights", "add", "second.pth")
+
+
+def test_what_was_added_offline_is_not_checked_until_its_record_is_asked(server, cache, tmp_path, monkeypatch, capsys):
+    (tmp_path / "second.pth").write_bytes(OTHER)
+    monkeypatch.setenv("CAFFDET_OFFLINE", "1")
+    assert main(["weights", "add", "second.pth", "--quiet"]) == 0
+    assert "warning: second.pth: not checked, because nothing is asked offline" in capsys.readouterr().err
+    assert main(["download-weights", "second"]) == 0
+    (tmp_path / "second.pth").write_bytes(CONTENT)
+    assert main(["weights", "add", "second.pth"]) == 2
+    assert "add --overwrite" in capsys.readouterr().err
+    monkeypatch.delenv("CAFFDET_OFFLINE")
+    assert main(["download-weights", "second"]) == 0  # the record does not answer
+    assert "not checked: " in capsys.readouterr().err
+    server.put_record(7, **{"second.pth": CONTENT})
+    server.put("/files/second.pth", CONTENT)
+    assert main(["download-weights", "second"]) == 1
+    assert "as the record " in capsys.readouterr().err
+    assert main(["download-weights", "second", "--overwrite"]) == 0
+    assert (cache / "second.pth").read_bytes() == CONTENT
+
+
+def test_what_was_added_offline_counts_as_checked_once_it_was(server, cache, tmp_path, monkeypatch, answer):
+    (tmp_path / "second.pth").write_bytes(CONTENT)
+    monkeypatch.setenv("CAFFDET_OFFLINE", "1")
+    answer("weights", "add", "second.pth")
+    monkeypatch.delenv("CAFFDET_OFFLINE")
+    server.put_record(7, **{"second.pth": CONTENT})
+    for _ in range(2):
+        assert not answer("download-weights", "second")["files"][0]["fetched"]
+    assert len(server.asked_for("/api/records/7")) == 1
+
+
+def test_a_pipe_is_not_waited_for(refusal, tmp_path):
+    os.mkfifo(tmp_path / "manual.pth")
+    assert "manual.pth is not a file" in refusal(2, "weights", "add", "manual.pth")
+
+
 def test_another_file_of_the_name_is_not_replaced_unasked(cache, tmp_path, capsys):
     (tmp_path / "manual.pth").write_bytes(CONTENT)
     assert main(["weights", "add", "manual.pth"]) == 0
@@ -287,13 +399,13 @@ def test_weights_are_named_or_fetched_from_an_address_in_every_command(server, c
 # real processes
 
 
-def start(*words: str, **options: Any) -> "subprocess.Popen[str]":
+def start(*words: str, path: Path | str = "", **options: Any) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "caffdet_cli", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{Path(__file__).parents[2]}"},
         **options,
     )
 
@@ -336,14 +448,15 @@ def test_a_killed_download_leaves_nothing_that_others_wait_for(server, cache):
 
 @pytest.mark.e2e
 def test_parallel_commands_fetch_once(server, cache):
-    server.put(f"/files/{NAME}", CONTENT, pause=0.02)
+    server.put(f"/files/{NAME}", CONTENT, hold=(second_waits := threading.Event()))
     first = start("download-weights", "mine")
     server.wait_for_bytes(1)
     second = start("download-weights", "mine")
+    assert second.stderr is not None
+    assert second.stderr.readline() == "waiting for another caffdet that fetches mine.pth\n"
+    second_waits.set()
     assert finish(first)[0] == 0
-    code, _, err = finish(second)
-    assert code == 0
-    assert "waiting for another caffdet that fetches mine.pth" in err
+    assert finish(second)[0] == 0
     assert len(server.asked) == 1
 
 
@@ -361,6 +474,36 @@ def test_a_full_disk_is_one_sentence_and_what_came_is_kept(server, cache):
     assert (cache / f".{NAME}.part").stat().st_size == 100_000
     assert finish(start("download-weights", "mine"))[0] == 0
     assert (cache / NAME).read_bytes() == CONTENT
+
+
+@pytest.mark.e2e
+def test_a_full_disk_keeps_nothing_of_what_was_added(cache, tmp_path):
+    (tmp_path / "manual.pth").write_bytes(CONTENT)
+    limited = start(
+        "weights", "add", "manual.pth", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    )
+    code, _, err = finish(limited)
+    assert code == 1
+    assert "error: no room to write " in err
+    assert "kept" not in err
+    assert [path.name for path in cache.iterdir()] == [".manual.pth.lock"]
+
+
+@pytest.mark.e2e
+def test_without_locks_nothing_is_said_to_be_kept(server, cache, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import fcntl\ndef refuse(*_): raise OSError(38, 'Function not implemented')\nfcntl.flock = refuse\n"
+    )
+    server.put(f"/files/{NAME}", CONTENT, stalls=[100_000])
+    process = start("download-weights", "mine", path=tmp_path)
+    server.wait_for_bytes(100_000)
+    while not any(path.stat().st_size for path in cache.glob(f".{NAME}.*.part")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130
+    assert "what came of mine.pth is not kept: the file system has no locks" in err
+    assert [path.name for path in cache.iterdir()] == [f".{NAME}.lock"]
 
 
 @pytest.mark.e2e

@@ -31,6 +31,7 @@ class Served:
     stalls: list[int] = field(default_factory=list)  # bytes after which nothing comes any more
     pause: float = 0.0  # seconds before every block
     block: int = 4096
+    hold: threading.Event | None = None  # the last block waits for it
 
 
 class Asked(NamedTuple):
@@ -174,6 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
         for position in range(0, end, served.block):
             block = content[position : min(position + served.block, end)]
             self.files.closing.wait(served.pause)
+            if served.hold and position + served.block >= end:
+                served.hold.wait(60)
             self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if served.chunked else block)
             self.wfile.flush()
             self.files.sent += len(block)

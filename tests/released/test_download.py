@@ -8,7 +8,9 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -260,6 +262,17 @@ def test_redirects_are_followed_and_keep_the_range(server, get):
     assert server.asked_for("/elsewhere")[1].headers["range"] == "bytes=5000-"
 
 
+def test_a_redirect_takes_no_password_of_a_proxy_along(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.address.replace("//", "//me:secret@"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server.put("http://files.example/x.pth", redirect=f"{server.address}/y.pth")
+    server.put("/y.pth", CONTENT)
+    find_weights("http://files.example/x.pth", Heard())
+    assert "proxy-authorization" in server.asked[0].headers
+    assert "proxy-authorization" not in server.asked[1].headers
+    assert server.asked[1].headers["user-agent"] == "caffdet"
+
+
 def test_the_servers_own_name_for_the_file_is_ignored(server, get, cache):
     server.put(f"/files/{NAME}", CONTENT, headers={"Content-Disposition": 'attachment; filename="../../evil.pth"'})
     get()
@@ -318,6 +331,29 @@ def test_something_that_is_no_http_is_told(get, cache):
         thread.join()
 
 
+def test_a_header_that_drips_is_given_up(get, cache):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip(connection: socket.socket) -> None:
+            with connection, suppress(OSError):
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+                for _ in range(100):
+                    connection.sendall(b"x")
+                    time.sleep(0.1)
+
+        def answer() -> None:
+            for _ in range(HASTY.tries):
+                threading.Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        begin = time.monotonic()
+        refused(get, cache, "did not answer within 0.3 s", url=f"http://127.0.0.1:{listening.getsockname()[1]}/x")
+        assert time.monotonic() - begin < 5
+        thread.join()
+
+
 def test_another_content_is_named_and_the_old_file_stays(server, get, cache):
     server.put(f"/files/{NAME}", CONTENT)
     get()
@@ -339,6 +375,14 @@ def test_what_was_remembered_counts_like_what_is_published(server, get, cache):
     assert (cache / NAME).read_bytes() == CONTENT
     note_of(cache / NAME).unlink()
     assert get(sha256="", overwrite=True).read_bytes() == OTHER
+
+
+def test_another_size_than_was_remembered_is_told_with_the_way_around(server, get, cache):
+    server.put(f"/files/{NAME}", CONTENT)
+    get(sha256="")
+    server.put(f"/files/{NAME}", CONTENT + b"more")
+    with pytest.raises(Changed, match=r"has 200008 bytes, .* to accept the other file, remove .*\.json first"):
+        get(sha256="", overwrite=True)
 
 
 def test_another_size_is_told_before_anything_is_fetched(server, get, cache):
@@ -388,6 +432,16 @@ def test_a_compressed_answer_is_refused(server, get, cache):
 def test_redirects_stay_with_http(server, get, cache, target):
     server.put(f"/files/{NAME}", redirect=target)
     refused(get, cache, "where caffdet does not follow")
+
+
+def test_the_address_that_failed_is_named(server, get, cache):
+    server.put(f"/files/{NAME}", redirect=f"{server.address}/elsewhere?token=HUSH")
+    refused(get, cache, rf"/elsewhere \(where {server.address}/files/{NAME} leads\) is not there \(404\)")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    server.put(f"/files/{NAME}", redirect=f"http://me:secret@127.0.0.1:{port}/x")
+    refused(get, cache, rf"no connection: 127.0.0.1:{port} cannot be reached")
 
 
 def test_redirects_in_a_circle_end(server, get, cache):
@@ -519,6 +573,26 @@ def test_a_mirrors_notes_stand_in_for_a_record_out_of_reach(server, get, cache, 
         get(mirror=f"{server.address}/mirror", overwrite=True, **facts)
 
 
+def test_a_mirrors_notes_check_what_nobody_else_does(server, get, cache, heard):
+    mirror = f"{server.address}/mirror"
+    server.put(f"/mirror/{NAME}", OTHER)
+    note = {"size": len(CONTENT), "sha256": SHA256, "md5": hashlib.md5(CONTENT).hexdigest()}
+    server.put(f"/mirror/{NAME}.json", json.dumps(note).encode())
+    server.put(f"/files/{NAME}", OTHER)
+    refused(get, cache, "as the mirror's note", mirror=mirror, sha256="")
+    server.put(f"/mirror/{NAME}.json", json.dumps({**note, "checked": False}).encode())
+    assert get(mirror=mirror, sha256="").read_bytes() == OTHER
+    assert any("never checked" in line for line in heard.lines)
+
+
+@pytest.mark.parametrize("note", [None, b"{}", b'{"size": 1, "md5": "%b", "sha256": "%b"}' % (b"0" * 32, b"0" * 64)])
+def test_a_mirror_without_a_fitting_note_serves_what_the_list_knows(server, get, cache, note):
+    server.put(f"/mirror/{NAME}", CONTENT)
+    if note:
+        server.put(f"/mirror/{NAME}.json", note)
+    assert get(mirror=f"{server.address}/mirror", sha256=SHA256[:8]).read_bytes() == CONTENT
+
+
 def test_what_lies_behind_a_login_is_for_a_person(server, get):
     facts = {"url": "", "page": "https://drive.example/folder"}
     with pytest.raises(
@@ -550,7 +624,7 @@ def test_an_address_is_fetched_once_and_told(server, heard, cache):
     assert place.parent == cache
     assert place.name.startswith("best_one-")
     assert place.suffix == ".pth"
-    assert address in heard.lines[0]
+    assert address.removesuffix("?x=1") in heard.lines[0]
     assert find_weights(address) == place
     assert len(server.asked) == 1
 
@@ -569,6 +643,40 @@ def test_an_address_is_not_fetched_offline(server, monkeypatch):
     with pytest.raises(WeightsError, match="offline"):
         find_weights(f"{server.address}/x.pth")
     assert server.asked == []
+
+
+def test_a_damaged_file_of_an_address_is_told_with_the_way_around(server):
+    server.put("/x.pth", CONTENT)
+    place = find_weights(f"{server.address}/x.pth", Heard())
+    place.write_bytes(CONTENT[:-1])
+    with pytest.raises(RunError, match=r"is damaged: 200003 bytes, not 200004 .* remove it, and the same command"):
+        find_weights(f"{server.address}/x.pth", Heard())
+    place.unlink()
+    assert find_weights(f"{server.address}/x.pth", Heard()).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("habits", [{}, {"cuts": [5000, 0, 0, 0, 0]}, {"statuses": [403]}, {"statuses": [404]}])
+def test_what_may_be_a_secret_in_an_address_is_neither_said_nor_written(server, heard, cache, habits):
+    address = f"{server.address}/x.pth?token=HUSH"
+    server.put("/x.pth?token=HUSH", CONTENT, **habits)
+    with suppress(RunError):
+        try:
+            fetch_address(address, Ways(patience=HASTY), Meter(heard))
+        except RunError as error:
+            heard.say(str(error))
+            raise
+    with pytest.raises(WeightsError) as caught:
+        fetch_address(f"{address}2", Ways(offline=True), Meter(heard))
+    assert "HUSH" not in " ".join([*heard.lines, str(caught.value)])
+    written = [path.read_bytes() for path in cache.iterdir()]
+    assert written
+    assert not any(b"HUSH" in each for each in written)
+
+
+def test_with_a_query_what_came_is_gone_on_with(server, heard):
+    server.put("/x.pth?token=HUSH", CONTENT, cuts=[5000])
+    fetch_address(f"{server.address}/x.pth?token=HUSH", Ways(patience=HASTY), Meter(heard))
+    assert server.asked[1].headers["range"] == "bytes=5000-"
 
 
 def test_the_address_of_a_released_file_is_that_file(server, tmp_path, monkeypatch):
@@ -646,6 +754,22 @@ def test_a_proxy_that_says_no_is_named(server, monkeypatch, cache):
     with pytest.raises(RunError, match="the proxy wants a user name and a password"):
         find_weights("http://files.example/x.pth", Heard())
     assert final_names(cache) == []
+
+
+@pytest.mark.parametrize("proxy", ["http://me:secret@127.0.0.1:notaport", "socks5://127.0.0.1:1", "http:///x"])
+def test_a_proxy_that_is_none_is_told_at_once(monkeypatch, proxy):
+    monkeypatch.setenv("http_proxy", proxy)
+    heard = Heard()
+    with pytest.raises(RunError, match="http_proxy names no proxy; write it like") as caught:
+        find_weights("http://files.example/x.pth", heard)
+    assert "secret" not in str(caught.value)
+    assert not any("trying again" in line for line in heard.lines)
+
+
+def test_a_proxy_out_of_reach_is_named(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    with pytest.raises(RunError, match=r"files\.example, by the proxy that https_proxy names, cannot be reached"):
+        find_weights("https://files.example/x.pth", Heard())
 
 
 @pytest.fixture(scope="module")

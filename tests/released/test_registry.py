@@ -86,6 +86,14 @@ def test_a_file_name_that_is_taken_is_refused(tmp_path, monkeypatch):
         registry()
 
 
+def test_a_name_that_is_shipped_is_refused(tmp_path, monkeypatch):
+    path = own(tmp_path)
+    path.write_text(path.read_text().replace("[mine]", "[resnet50-imagenet]"))
+    monkeypatch.setenv("CAFFDET_REGISTRY", str(path))
+    with pytest.raises(ConfigError, match=r"\[resnet50-imagenet\]: caffdet ships a file of this name"):
+        registry()
+
+
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
@@ -103,7 +111,7 @@ def test_a_file_name_that_is_taken_is_refused(tmp_path, monkeypatch):
         ({"file": '".hidden"'}, "cannot be a file"),
         ({"file": '"a/b"'}, "cannot be a file"),
         ({"file": '"C:\\\\x"'}, "cannot be a file"),
-        ({"file": '"note.json"'}, "cannot be a file"),
+        ({"file": '"note.json"'}, "cannot be a file; .json, .part and .lock are taken"),
         ({"size": '"big"'}, "size = 'big' is not of the kind"),
         ({"size": "-1"}, "size = -1"),
         ({"size": "true"}, "size = True"),

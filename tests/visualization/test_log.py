@@ -18,7 +18,7 @@ from caffdet_cli.visualization.axes import axis_for, epoch_axis
 from caffdet_cli.visualization.curves import draw_log, draw_logs, visualize_logs
 from caffdet_cli.visualization.log import Log, Point, read_log, read_logs, to_json
 from caffdet_cli.visualization.palette import PAPER
-from caffdet_cli.visualization.panel import LINES
+from caffdet_cli.visualization.panel import LINES, Panel, draw_panel
 
 
 def published(epoch: int, ap: float = 0.5, **more: Any) -> dict[str, Any]:
@@ -87,6 +87,15 @@ def test_a_last_line_that_is_cut_off_is_told_once_and_left_out(tmp_path: Path):
     assert ["line 2, the last one, is cut off" in note for note in log.notes] == [True]
 
 
+def test_a_line_that_the_next_was_written_behind_is_told_and_left_out(tmp_path: Path):
+    whole = [json.dumps(published(epoch, epoch / 10)) for epoch in range(8)]
+    lines = [whole[0], whole[1][:150] + whole[1], whole[2], "{" + whole[3], whole[4]]
+    (tmp_path / "log.txt").write_text("\n".join(lines) + "\n")
+    log = read_log(tmp_path / "log.txt")
+    assert values(log, "AP") == [0.0, 0.2, 0.4]
+    assert log.notes == ("cut off, as of a run that was killed and went on, and left out: lines 2, 4",)
+
+
 def test_numbers_without_a_value_are_gaps_and_told(tmp_path: Path):
     lines = [published(0, -1.0), published(1, train_loss=math.nan), published(2, test_loss=math.inf)]
     lines += [published(3, train_loss=10**400, test_loss=None)]
@@ -137,7 +146,7 @@ WRONG = {
     "binary": (b"\x89PNG\r\n\x1a\n\xff\xff", "line 1 is not JSON"),
     "deep": ("[" * 100_000 + "\n{}", "line 1 is not JSON"),
     "huge number": ('{"epoch": ' + "9" * 5000 + "}\n{}", "line 1 is not JSON"),
-    "broken in the middle": (f"{json.dumps(published(0))}\n{{\n{json.dumps(published(1))}\n", "line 2 is not JSON"),
+    "text in the middle": (f"{json.dumps(published(0))}\nepoch\n{json.dumps(published(1))}\n", "line 2 is not JSON"),
     "no object": (f"{json.dumps(published(0))}\n[1, 2]\n", r"line 2 is \[1, 2\]"),
     "another file": ('{"images": [], "annotations": []}', "no epochs"),
     "other events": ('{"event": "start", "epoch": 1}', "no epochs"),
@@ -148,8 +157,12 @@ WRONG = {
     "absurd epoch": ('{"epoch": 9999999999, "train_loss": 1.0}', "epoch = 9999999999"),
     "loss of text": ('{"epoch": 1, "train_loss": "low"}', "line 1: train_loss = 'low'"),
     "AP in percent": ('{"epoch": 1, "test_coco_eval_bbox": [50.3, 60, 70]}', "between 0 and 1"),
-    "too few APs": ('{"epoch": 1, "test_coco_eval_bbox": [0.5]}', r"test_coco_eval_bbox\[1\]"),
-    "AP without a list": ('{"epoch": 1, "test_coco_eval_bbox": {}}', r"test_coco_eval_bbox\[0\]"),
+    "no APs": (
+        '{"epoch": 1, "test_coco_eval_bbox": []}',
+        r"line 1: test_coco_eval_bbox = \[\]; a log has 12 numbers there, the first three of them AP, AP50, AP75$",
+    ),
+    "too few APs": ('{"epoch": 1, "test_coco_eval_bbox": [0.5]}', r"test_coco_eval_bbox = \[0\.5\]; a log has 12"),
+    "AP without a list": ('{"epoch": 1, "ema_test_coco_eval_bbox": {}}', r"ema_test_coco_eval_bbox = \{\}; a log has"),
     "long line": ('{"epoch": 1, "x": "' + "x" * (1 << 20) + '"}', "line 1 is longer than 1 MiB"),
     "many lines": ("\n" * 100_000, "more than 100000 lines"),
 }
@@ -267,6 +280,20 @@ def test_a_log_is_two_diagrams_on_white_with_nothing_at_the_edges(
     assert all(count(picture, colour) > 100 for colour in LINES[:4])  # AP and total, AP50 and classification, ...
     for edge in (picture[:3], picture[-3:], picture[:, :3], picture[:, -3:]):
         assert (edge == PAPER).all()
+
+
+def test_the_horizontal_axis_has_the_name_it_is_given(monkeypatch: pytest.MonkeyPatch):
+    written_words: list[str] = []
+    write = text.write
+    monkeypatch.setattr(text, "write", lambda *given: [written_words.append(given[1]), write(*given)])
+    axis = axis_for([0.0, 1.0])
+    panel = Panel("title", "up", axis, axis, [], [], "nothing")
+    draw_panel(panel, 600, 60)
+    assert written_words.count("epoch") == 1
+    draw_panel(panel._replace(x_label="false alarms"), 600, 60)
+    assert (written_words.count("epoch"), written_words.count("false alarms")) == (1, 1)
+    picture = draw_panel(panel._replace(x_label="long " * 100), 600, 60)
+    assert (picture[:, -3:] == PAPER).all()
 
 
 def test_each_log_of_a_comparison_has_its_colour(tmp_path: Path):
