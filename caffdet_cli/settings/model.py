@@ -212,7 +212,7 @@ class Dino(Settings):
     decoder: Decoder = Decoder()
     queries: Positive = 900
     detections: Positive = 300
-    """Boxes kept per picture; fewer where queries times class slots are fewer."""
+    """Boxes kept per picture; the default keeps all where queries times class slots are fewer."""
     nms_iou: Share = 0.0
     """Drop a box that overlaps a better one, of whatever class, by more than this; 0, as published: keep all."""
     position_temperature: Annotated[float, Field(gt=0)] = 20.0
@@ -229,6 +229,12 @@ class Dino(Settings):
             raise ValueError(
                 f"spectra = {list(self.spectra)} with fusion.name = {self.fusion.name!r}: "
                 "two spectra need a fusion, one spectrum has none"
+            )
+        most = self.queries * max(1, self.outputs)
+        if self.detections > most and self.detections != Dino.model_fields["detections"].default:
+            slots = f"{self.outputs} class slots" if self.outputs > 1 else "one class slot"
+            raise ValueError(
+                f"detections = {self.detections} is more than queries = {self.queries} with {slots} can give"
             )
         if isinstance(self.encoder, InterleavedEncoder):
             self._check_interleaved(self.encoder)

@@ -168,3 +168,10 @@ def test_windows_line_ends_and_byte_order_mark_are_accepted(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xef\xbb\xbf[train]\r\nepochs = 4\r\n")
     assert load_config(recipe=str(path)).config.train.epochs == 4
+
+
+def test_more_detections_than_the_queries_can_give_are_refused():
+    text = message(overrides=["model.queries=20", "model.detections=25"])
+    assert "detections = 25 is more than queries = 20 with one class slot can give" in text
+    load_config(overrides=["model.queries=20", "model.outputs=91", "model.detections=1820"])
+    load_config(overrides=["model.queries=20"])  # the default keeps what there is
