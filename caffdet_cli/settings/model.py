@@ -230,11 +230,10 @@ class Dino(Settings):
                 f"spectra = {list(self.spectra)} with fusion.name = {self.fusion.name!r}: "
                 "two spectra need a fusion, one spectrum has none"
             )
-        most = self.queries * max(1, self.outputs)
-        if self.detections > most and self.detections != Dino.model_fields["detections"].default:
-            slots = f"{self.outputs} class slots" if self.outputs > 1 else "one class slot"
+        most = self.queries * self.outputs  # 0: the data set decides
+        if 0 < most < self.detections != Dino.model_fields["detections"].default:
             raise ValueError(
-                f"detections = {self.detections} is more than queries = {self.queries} with {slots} can give"
+                f"detections = {self.detections} is more than queries = {self.queries} times outputs = {self.outputs}"
             )
         if isinstance(self.encoder, InterleavedEncoder):
             self._check_interleaved(self.encoder)

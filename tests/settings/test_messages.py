@@ -171,7 +171,8 @@ def test_windows_line_ends_and_byte_order_mark_are_accepted(tmp_path):
 
 
 def test_more_detections_than_the_queries_can_give_are_refused():
-    text = message(overrides=["model.queries=20", "model.detections=25"])
-    assert "detections = 25 is more than queries = 20 with one class slot can give" in text
+    text = message(overrides=["model.queries=20", "model.outputs=2", "model.detections=41"])
+    assert "detections = 41 is more than queries = 20 times outputs = 2" in text
     load_config(overrides=["model.queries=20", "model.outputs=91", "model.detections=1820"])
-    load_config(overrides=["model.queries=20"])  # the default keeps what there is
+    load_config(overrides=["model.queries=20", "model.detections=41"])  # the data set decides how many classes
+    load_config(overrides=["model.queries=20", "model.outputs=2"])  # the default keeps what there is
