@@ -19,7 +19,7 @@ MODEL = """
 width = 64
 levels = 2
 queries = 8
-detections = 1000
+detections = 700
 {head}
 backbone = {{ depth = 10, levels = [1], normalisation = "group", frozen_stages = 0 }}
 encoder = {{ layers = 2, blocks = 1, high_levels = 1, heads = 2, points = 2, feedforward = 32 }}
