@@ -4,6 +4,7 @@ from typing import Any
 
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from caffdet_cli.errors import WeightsError
 from caffdet_cli.models.dino import Dino
 from caffdet_cli.settings.train import Average
 
@@ -12,7 +13,7 @@ class MovingAverage:
     """Follows a detector step by step, from an epoch on."""
 
     def __init__(self, detector: Dino, settings: Average):
-        self.average = AveragedModel(detector, multi_avg_fn=get_ema_multi_avg_fn(settings.decay))  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(detector, multi_avg_fn=get_ema_multi_avg_fn(settings.decay))  # type: ignore[no-untyped-call]  # torch has no types here
         self.average.requires_grad_(False)
         self.first_epoch = settings.first_epoch
 
@@ -36,6 +37,13 @@ class MovingAverage:
         return {"steps": int(self.average.n_averaged), "weights": self.detector.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The reverse of `state`."""
-        self.detector.load_state_dict(state["weights"])
-        self.average.n_averaged.fill_(state["steps"])
+        """The reverse of `state`.
+
+        Raises:
+            WeightsError: it is not the state of such an average.
+        """
+        try:
+            self.detector.load_state_dict(state["weights"])
+            self.average.n_averaged.fill_(state["steps"])
+        except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+            raise WeightsError("the moving average in the checkpoint is broken; start the run again") from error

@@ -14,10 +14,8 @@ from caffdet_cli.models.dino import Dino
 from caffdet_cli.settings.train import LinearSchedule, MultiStepSchedule, OneCycleSchedule, StepSchedule, Train
 
 _SLOW = 0.1  # of sampling offsets
-_ONE_CYCLE_START, _ONE_CYCLE_END = (
-    25,
-    1e4,
-)  # how many times the first rate is below the highest, the last below the first
+_ONE_CYCLE_START = 25  # how many times the first rate is below the highest
+_ONE_CYCLE_END = 1e4  # and the last below the first
 _BACKBONE = "pyramid.backbone"  # one stream: `pyramid.backbone`, two: `pyramid.backbones`
 
 
@@ -40,6 +38,8 @@ def make_optimizer(detector: Dino, settings: Train) -> Optimizer:
         for backbone in backbones(detector):
             backbone.requires_grad_(False)
     groups = [group for group in parameter_groups(detector, settings) if group["params"]]
+    for group in groups:
+        del group["names"]  # they would go into every checkpoint
     return AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
 
 

@@ -175,7 +175,8 @@ def _xywh(boxes: NDArray[Any]) -> list[list[float]]:
     """Corner boxes (n, 4) as left, top, width, height; an inverted side has length 0."""
     corners = np.asarray(boxes, np.float64).reshape(-1, 4)
     sides = np.maximum(corners[:, 2:] - corners[:, :2], 0)
-    return np.concatenate([corners[:, :2], sides], axis=1).tolist()  # type: ignore[no-any-return]
+    found: list[list[float]] = np.concatenate([corners[:, :2], sides], axis=1).tolist()
+    return found
 
 
 def _silent(method: Any) -> Callable[..., Any]:

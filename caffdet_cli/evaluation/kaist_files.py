@@ -68,7 +68,8 @@ def read_kaist_folder(folder: Path) -> MissRateTruth:
         examples.append(example)
         frames.append(frame)
     annotations = AnnotationSet(tuple(examples), CATEGORIES, "ir", folder)
-    return MissRateTruth(tuple(frames), annotations, _PERSON, {frame.id: frame.id for frame in frames})  # type: ignore[misc]
+    names = {str(frame.id): frame.id for frame in frames}
+    return MissRateTruth(tuple(frames), annotations, _PERSON, names)
 
 
 def read_result_lines(path: Path, truth: MissRateTruth) -> dict[int | str, DetectionArrays]:

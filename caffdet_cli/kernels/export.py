@@ -10,7 +10,6 @@ The form says what they are made of.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -46,32 +45,25 @@ def decompositions(form: Form) -> dict[Any, Callable[..., Tensor]]:
         raise ConfigError("form 'tensorrt' needs torch 2.8 or later")
     # Importing `operators` has registered them.
     ops, sample = torch.ops.caffdet, _SAMPLES[form]
-    table: dict[Any, Callable[..., Tensor]] = {ops.kda.default: partial(_kda, sample=sample)}
+    table: dict[Any, Callable[..., Tensor]] = {ops.kda.default: _taken_apart(reference.kda, 3, sample)}
     if form == "tensorrt":
         table[ops.msda.default] = _node
         table[ops.msda_fused.default] = _fused_node
     else:
-        table[ops.msda.default] = partial(_msda, sample=sample)
-        table[ops.msda_fused.default] = partial(_msda_fused, sample=sample)
+        table[ops.msda.default] = _taken_apart(reference.msda, 1, sample)
+        table[ops.msda_fused.default] = _taken_apart(reference.msda_fused, 1, sample)
     return table
 
 
-def _msda(
-    value: Tensor, sizes: list[int], locations: Tensor, weights: Tensor, points: list[int], sample: reference.Sample
-) -> Tensor:
-    return reference.msda(value, operators.paired(sizes), locations, weights, points, sample)
+def _taken_apart(definition: Callable[..., Tensor], sizes_at: int, sample: reference.Sample) -> Callable[..., Tensor]:
+    """The definition with the operator's arguments, of which the sizes are one flat list."""
 
+    def call(*arguments: Any) -> Tensor:
+        given = list(arguments)
+        given[sizes_at] = operators.paired(given[sizes_at])
+        return definition(*given, sample=sample)
 
-def _msda_fused(
-    value: Tensor,
-    sizes: list[int],
-    references: Tensor,
-    offsets: Tensor,
-    logits: Tensor,
-    points: list[int],
-    sample: reference.Sample,
-) -> Tensor:
-    return reference.msda_fused(value, operators.paired(sizes), references, offsets, logits, points, sample)
+    return call
 
 
 def _node(value: Tensor, sizes: list[int], locations: Tensor, weights: Tensor, points: list[int]) -> Tensor:
@@ -83,7 +75,7 @@ def _node(value: Tensor, sizes: list[int], locations: Tensor, weights: Tensor, p
     areas = [height * width for height, width in operators.paired(sizes)]
     starts = reference.constants([sum(areas[:level]) for level in range(len(areas))], torch.int32, value.device)
     split = (len(points), points[0])
-    inputs = (value, shapes, starts, locations.unflatten(3, split), weights.unflatten(3, split))  # type: ignore[no-untyped-call]
+    inputs = (value, shapes, starts, locations.unflatten(3, split), weights.unflatten(3, split))  # type: ignore[no-untyped-call]  # unflatten
     shape = (*locations.shape[:2], *value.shape[2:])
     output: Tensor = torch.onnx.ops.symbolic(TENSORRT_NODE, inputs, dtype=value.dtype, shape=shape)
     return output.flatten(2)
@@ -94,16 +86,3 @@ def _fused_node(
 ) -> Tensor:
     given = reference.fused_inputs(operators.paired(sizes), references, offsets, logits, points)
     return _node(value, sizes, *given, points)
-
-
-def _kda(
-    query: Tensor,
-    key: Tensor | None,
-    value: Tensor,
-    sizes: list[int],
-    locations: Tensor,
-    scale: float,
-    points: list[int],
-    sample: reference.Sample,
-) -> Tensor:
-    return reference.kda(query, key, value, operators.paired(sizes), locations, scale, points, sample)

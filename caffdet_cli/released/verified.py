@@ -46,10 +46,9 @@ def make(
             part.finish()
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(_kept(part)) from stop
-        except Exception:
-            raise
-        except BaseException:  # the process is told to end
-            meter.say(_kept(part))
+        except BaseException as end:
+            if not isinstance(end, Exception):  # the process is told to end
+                meter.say(_kept(part))
             raise
         finally:
             part.close()

@@ -22,7 +22,7 @@ from caffdet_cli.weights.remap import swin_indices, to_published
 from caffdet_cli.weights.store import Stored, save_weights
 
 # What a published file tells by its names and shapes; where these come back as others, it would be another model.
-_TOLD_BY_TENSORS = ("backbone.", "fusion.stages", "fusion.kernels", "fusion.name", "encoder.layers", "encoder.blocks")
+_TOLD_BY_TENSORS = ("backbone.", "fusion.stages", "fusion.kernels", "fusion.name", "encoder.layers")
 
 Form = Literal["caffdet", "published"]
 

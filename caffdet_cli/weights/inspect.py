@@ -39,6 +39,11 @@ class Description(NamedTuple):
         ]
         if self.written_by == "caffdet" or not isinstance(encoder, InterleavedEncoder) or (entry and not apart):
             return said
+        if not encoder.small_feedforward:
+            said.append(
+                f"the file does not tell encoder.blocks: {encoder.blocks}, every layer full, is assumed "
+                "(caffdet weights convert --set model.encoder.blocks=3)"
+            )
         return [
             *said,
             f"the file does not tell encoder.high_levels: {encoder.high_levels}, as most have, is assumed; "

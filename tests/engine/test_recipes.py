@@ -10,6 +10,7 @@ from torchvision.ops import StochasticDepth
 
 from caffdet_cli.engine.average import MovingAverage
 from caffdet_cli.engine.optimizer import freeze, make_optimizer, parameter_groups, schedule_factor
+from caffdet_cli.errors import WeightsError
 from caffdet_cli.models.backbones.swin import Swin
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.settings.train import (
@@ -140,3 +141,10 @@ def test_published_recipes(recipe, epochs, drop):
     assert (train.epochs, train.schedule.drop) == (epochs, drop)
     assert train.freeze_backbone == recipe.startswith("caff")
     assert train.augment.photometric == ("caff" if recipe == "caff-dino" else "none")
+
+
+def test_a_broken_average_in_a_checkpoint_is_one_sentence():
+    average = MovingAverage(tiny_detector(tiny_settings()), Average(decay=0.9))
+    for state in ({}, {"weights": {}, "steps": 1}, {"weights": 3, "steps": 1}):
+        with pytest.raises(WeightsError, match="moving average in the checkpoint is broken"):
+            average.restore(state)

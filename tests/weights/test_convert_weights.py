@@ -57,6 +57,7 @@ KINDS = {
         "fusion": CaffHierarchical(stages=1, reduced=8),
         "shared_backbone": False,
     },
+    "one feed-forward": {**SMALL, "encoder": InterleavedEncoder(feedforward=64, small_feedforward=False, blocks=6)},
     "swin": {**SMALL, "backbone": Swin(size="tiny", window=7)},
 }
 
@@ -230,6 +231,14 @@ def test_what_the_published_code_has_no_form_for_is_refused(tmp_path):
         with pytest.raises(WeightsError, match="the published code has no form for this model"):
             convert_weights(str(tmp_path / "a.safetensors"), tmp_path / "a.pth", to="published")
         assert not (tmp_path / "a.pth").exists()
+
+
+def test_what_the_published_form_does_not_tell_is_no_reason_to_refuse(tmp_path):
+    model = Dino(**{**SMALL, "encoder": InterleavedEncoder(feedforward=64, small_feedforward=False, high_levels=2)})
+    conventions = Conventions(input=model.input, spectra=model.spectra)
+    save_weights(tmp_path / "a.safetensors", detector(model, 91).state_dict(), model, conventions)
+    convert_weights(str(tmp_path / "a.safetensors"), tmp_path / "a.pth", to="published")
+    assert any("does not tell encoder.blocks" in remark for remark in describe(str(tmp_path / "a.pth")).remarks)
 
 
 def test_tensors_that_share_memory_are_written_apart(tmp_path):
