@@ -80,10 +80,11 @@ def evaluate(
         progress.say(f"scoring on the split {name!r} ({len(annotations.examples)} pictures)")
     settings = (place, precision or "fp32", batch or 1, 2 if workers is None else workers)
     used = with_classes(main, annotations, data)
-    if settings[2] > 1 and len(used.spectra) > 1:
+    differ = len({(example.height, example.width) for example in annotations.examples}) > 1
+    if settings[2] > 1 and differ and len(used.spectra) > 1:
         progress.warn(
-            f"--batch {settings[2]}: pictures of other sizes are padded, and padding changes results of CAFF; "
-            "published numbers are of batch 1"
+            f"--batch {settings[2]}: pictures have several sizes and are padded, which changes results of CAFF; "
+            "--batch 1 pads nothing, as published"
         )
     reports: dict[str, CocoReport] = {}
     listed = (f"detections-{given}.json" for given in ("pair", "rgb", "ir"))

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from caffdet_cli.engine.train import train
 from caffdet_cli.engine.watch import Watch
@@ -66,12 +67,6 @@ def test_pictures_below_what_the_fusion_takes_are_told_before_a_run_is_made(tiny
 
 
 def test_a_frozen_backbone_with_random_weights_is_told(tiny_files, unbroken):
-    said = []
-
-    class Told(Progress):
-        def warn(self, text: str) -> None:
-            said.append(text)
-
     train(
         tiny_files.dataset,
         model=tiny_files.model,
@@ -84,6 +79,32 @@ def test_a_frozen_backbone_with_random_weights_is_told(tiny_files, unbroken):
             "model.backbone.depth=18",
             "train.epochs=1",
         ],
-        watch=Watch(Told()),
+        watch=Watch(told := Told()),
     )
-    assert any("is not in the starting weights and is not trained" in text for text in said)
+    assert any("is not in the starting weights and is not trained" in text for text in told.said)
+
+
+class Told(Progress):
+    """What was warned of."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_padding_is_warned_of_only_where_there_is_some(tiny_files, unbroken):
+    words = {"device": "cpu", "workers": 0, "batch": 2, "spectrum": "pair"}
+    evaluate(str(unbroken), tiny_files.dataset, progress=(same := Told()), **words)
+    assert same.said == []
+    annotations = Path(tiny_files.dataset).parent / "train.json"
+    content = json.loads(annotations.read_text())
+    content["images"][0]["width"] += 8
+    annotations.write_text(json.dumps(content))
+    for path in Path(tiny_files.dataset).parent.glob(f"*/{Path(content['images'][0]['file_name']).name}"):
+        with Image.open(path) as picture:
+            wider = picture.resize((picture.width + 8, picture.height))
+        wider.save(path)
+    evaluate(str(unbroken), tiny_files.dataset, progress=(other := Told()), **words)
+    assert any("--batch 2: pictures have several sizes and are padded" in text for text in other.said)
