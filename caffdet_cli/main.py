@@ -21,6 +21,7 @@ from caffdet_cli.commands import (
     benchmark,
     config,
     convert,
+    data,
     demo,
     doctor,
     download_weights,
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.command)
 app.command("convert")(convert.command)
+app.add_typer(data.app, name="data")
 app.command("train")(train.command)
 app.command("eval")(evaluate.command)
 app.command("predict")(predict.command)
