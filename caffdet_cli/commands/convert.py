@@ -30,6 +30,14 @@ def command(
         Literal["rgb", "ir"] | None,
         typer.Option("--label-spectrum", help="In whose pixels the boxes are. Default: ir where there are both."),
     ] = None,
+    labels: Annotated[
+        Literal["rgb", "ir", "union", "intersection"] | None,
+        typer.Option("--labels", help="Whose labels count where each spectrum has its own. Default: ir."),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option("--variant", metavar="NAME", help="Which annotations, of a format that has several."),
+    ] = None,
     first_category_id: Annotated[
         int, typer.Option("--first-category-id", min=0, metavar="N", help="Id of the first class.")
     ] = 0,
@@ -66,6 +74,8 @@ def command(
             copy=copy,
             classes=None if classes is None else classes.split(","),
             label_spectrum=label_spectrum,
+            labels=labels,
+            variant=variant,
             first_category_id=first_category_id,
             overwrite=overwrite,
             dry_run=dry_run,
@@ -113,6 +123,8 @@ def _as_json(report: "ConvertReport") -> dict[str, Any]:
         "classes": list(report.classes),
         "spectra": list(report.spectra),
         "label_spectrum": report.label_spectrum,
+        "verified": report.verified,
+        "release": report.release,
         "splits": {name: {"pictures": split.pictures, "boxes": split.boxes} for name, split in report.splits.items()},
         "read": {"pictures": found.pictures, "boxes": found.boxes},
         "left_out": {"pictures": found.lost_pictures, "boxes": found.lost_boxes},

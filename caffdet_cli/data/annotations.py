@@ -26,9 +26,25 @@ class Objects:
     areas: NDArray[np.float64]  # (n,) pixels; of the box where the file has no other
     crowd: NDArray[np.bool_]  # (n,) regions that evaluation ignores and training leaves out
     ids: tuple[int | str, ...]  # annotation ids as in the file
+    occlusions: NDArray[np.int64] | None = None  # (n,) 0 none, 1 partial, 2 heavy; None: the format does not tell
+    corners: tuple[tuple[float, ...] | None, ...] | None = None
+    """Of each oriented box x1, y1 .. x4, y4 in the same pixels, None for others; None: there are none."""
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def where(self, kept: NDArray[np.bool_]) -> "Objects":
+        """Those that `kept` (n,) says."""
+        rows = np.flatnonzero(kept).tolist()
+        return Objects(
+            boxes=self.boxes[kept],
+            labels=self.labels[kept],
+            areas=self.areas[kept],
+            crowd=self.crowd[kept],
+            ids=tuple(self.ids[row] for row in rows),
+            occlusions=None if self.occlusions is None else self.occlusions[kept],
+            corners=None if self.corners is None else tuple(self.corners[row] for row in rows),
+        )
 
 
 @dataclass(frozen=True, eq=False)

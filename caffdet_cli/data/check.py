@@ -169,8 +169,7 @@ def _cut(
         return objects
     before, after = (np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1) for boxes in (objects.boxes, clipped))
     areas = np.where(changed, objects.areas * after / before, objects.areas)
-    ids = tuple(key for key, stays in zip(objects.ids, inside.tolist(), strict=True) if stays)
-    return Objects(clipped[inside], objects.labels[inside], areas[inside], objects.crowd[inside], ids)
+    return replace(objects, boxes=clipped, areas=areas).where(inside)
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -18,8 +18,8 @@ from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.check import Checked, check
 from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.formats.coco_write import write_coco
-from caffdet_cli.data.formats.layout import SPLITS, Raw, Request, SplitName
-from caffdet_cli.data.raw import read_raw, source_folder
+from caffdet_cli.data.formats.layout import SPLITS, LabelPolicy, Raw, Request, SplitName
+from caffdet_cli.data.raw import is_verified, read_raw, source_folder
 from caffdet_cli.errors import DatasetError, Findings, OutputError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.paths import fresh_folder
@@ -51,6 +51,8 @@ class ConvertReport:
     spectra: tuple[Spectrum, ...]
     label_spectrum: Spectrum
     findings: FindingLog
+    verified: bool  # False: the layout was written from a description, and never tried on real files
+    release: str  # which annotations these are, where several were published
 
 
 def convert(
@@ -62,6 +64,8 @@ def convert(
     copy: bool = False,
     classes: Sequence[str] | None = None,
     label_spectrum: Spectrum | None = None,
+    labels: LabelPolicy | None = None,
+    variant: str | None = None,
     first_category_id: int = 0,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -75,6 +79,9 @@ def convert(
         copy: copy the pictures too, so that the output can be moved.
         classes: the only ones to keep, in this order. None: those of the format, or all that are found.
         label_spectrum: in whose pixels the boxes are; None: infrared where there are both.
+        labels: whose labels count, for formats that label each spectrum by itself; None: the label spectrum's. `rgb`
+            and `ir` are given in the pixels of their own picture.
+        variant: which annotations, where a format was published with several; None: the usual ones.
         first_category_id: of the first class, where the source has no ids.
         overwrite: replace an earlier conversion.
         dry_run: look at everything, write nothing.
@@ -90,7 +97,9 @@ def convert(
     _keep_apart(source, output)
     fresh_folder(output, overwrite)
     wanted = None if classes is None else _distinct(classes)
-    request = Request(source, wanted, label_spectrum, first_category_id, findings, progress)
+    if labels in ("rgb", "ir") and label_spectrum not in (None, labels):
+        raise DatasetError(f"labels of {labels} are in {labels} pixels; leave out label_spectrum = {label_spectrum}")
+    request = Request(source, wanted, label_spectrum, first_category_id, findings, progress, labels, variant)
     folder = nullcontext() if dry_run else whole_folder(output, overwrite=overwrite)
     with folder as part:
         raw = read_raw(format, request)
@@ -143,6 +152,8 @@ def _report(
         spectra=raw.spectra,
         label_spectrum=next(iter(sets.values())).label_spectrum,
         findings=request.findings,
+        verified=is_verified(format),
+        release=raw.release,
     )
 
 
@@ -158,7 +169,13 @@ def _write(
             root = part / _PICTURES
             annotations = _copied(annotations, root, split, request)
         write_coco(
-            annotations, part / f"{split}.json", root=root, root_as=root_as, made_by=made_by, other_sizes=other_sizes
+            annotations,
+            part / f"{split}.json",
+            root=root,
+            root_as=root_as,
+            made_by=made_by,
+            release=report.release,
+            other_sizes=other_sizes,
         )
     (part / "dataset.toml").write_text(f"# {made_by}\n{_toml(report)}", encoding="utf-8", newline="\n")
 

@@ -20,6 +20,12 @@ class _Layout(NamedTuple):
     looks_like: Callable[[Path], bool]
     read: Callable[[Request], Raw]
     looks: str  # what is looked for, in words
+    verified: bool = True
+    """Tried on real files, or on copies of exactly their layout; else it was written from a description alone."""
+    variants: tuple[str, ...] = ()
+    """Annotations that the format was published with, the usual ones first."""
+    apart: bool = False
+    """Each spectrum may have labels of its own."""
 
 
 _LAYOUTS: dict[str, _Layout] = {  # narrow ones first: LLVIP and FLIR have VOC files too
@@ -48,7 +54,17 @@ def source_folder(source: Path) -> Path:
 
 def described() -> str:
     """Every format with its layout, one a line."""
-    return "\n".join(f"  {name:<6} {layout.looks}" for name, layout in _LAYOUTS.items())
+    width = max(map(len, _LAYOUTS))
+    return "\n".join(f"  {name:<{width}} {_described(layout)}" for name, layout in _LAYOUTS.items())
+
+
+def _described(layout: _Layout) -> str:
+    return layout.looks if layout.verified else f"{layout.looks} (unverified)"
+
+
+def is_verified(format: str) -> bool:
+    """Whether the layout of a format was tried on real files."""
+    return _LAYOUTS[format].verified
 
 
 def recognise(folder: Path) -> str | None:
@@ -73,11 +89,29 @@ def read_raw(format: str, request: Request) -> Raw:
         )
     if (other := recognise(request.source)) != format:
         request.progress.warn(f"{request.source} is read as {format}, and looks like {other}")
+    _check_choices(format, layout, request)
+    if not layout.verified:
+        request.progress.warn(
+            f"the layout of {format} is unverified: it was written from a description, no archive of it was ever "
+            "opened; what does not fit is refused. Look at the result: caffdet visualize"
+        )
     raw = layout.read(request)
     _same_ids(raw)
     if request.classes is None:
         return raw
     return raw._replace(splits={split: _only(one, request) for split, one in raw.splits.items()})
+
+
+def _check_choices(format: str, layout: _Layout, request: Request) -> None:
+    """`labels` and `variant` are for formats that have some to choose from."""
+    if request.variant is not None and request.variant not in layout.variants:
+        have = f"it has {', '.join(layout.variants)}" if layout.variants else "it has one kind of annotations only"
+        raise DatasetError(f"{format} has no annotations called {request.variant!r}; {have}")
+    if request.labels is not None and not layout.apart:
+        raise DatasetError(
+            f"--labels {request.labels}: {format} has one set of labels for both pictures; "
+            "--label-spectrum says in whose pixels they are"
+        )
 
 
 def _hint(request: Request) -> str:
@@ -131,5 +165,4 @@ def _kept(
         place = f"{request.place(annotations.source)}: object {objects.ids[row]}"
         what = f"{name!r} is not one of {', '.join(request.classes or ())}"
         request.findings.add("unknown class", place, what, "dropped", boxes=1)
-    ids = tuple(key for key, stay in zip(objects.ids, stays.tolist(), strict=True) if stay)
-    return Objects(objects.boxes[stays], labels[stays], objects.areas[stays], objects.crowd[stays], ids)
+    return replace(objects, labels=labels).where(stays)

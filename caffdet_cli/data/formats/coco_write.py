@@ -20,6 +20,7 @@ def write_coco(
     root: Path,
     made_by: str,
     root_as: str | None = None,
+    release: str = "",
     other_sizes: Mapping[int | str, tuple[int, int]] | None = None,
 ) -> None:
     """Write one split, whole or not at all.
@@ -28,6 +29,7 @@ def write_coco(
         root: folder that all pictures are in; their names are written relative to it.
         made_by: how the file was made, for `info.caffdet.made_by`.
         root_as: how `root` is called in the file, relative to the file's folder or absolute; None: the way from there.
+        release: which annotations these are, for `info.caffdet.release`.
         other_sizes: width and height of the partner by picture id, where it differs from the label spectrum's.
 
     Raises:
@@ -37,19 +39,19 @@ def write_coco(
     called = os.path.relpath(root, path.parent) if root_as is None else root_as
     with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.write('{\n"info": ')
-        file.write(_line(_info(annotations, called, made_by)))
+        file.write(_line(_info(annotations, called, made_by, release)))
         _list(file, "images", (_image(one, root, other_sizes or {}) for one in annotations.examples))
         _list(file, "annotations", _records(annotations))
         _list(file, "categories", (category._asdict() for category in annotations.categories))
         file.write("\n}\n")
 
 
-def _info(annotations: AnnotationSet, root: str, made_by: str) -> dict[str, Any]:
+def _info(annotations: AnnotationSet, root: str, made_by: str, release: str) -> dict[str, Any]:
     info: dict[str, Any] = {"description": "RGB + infrared pairs in COCO form"}
     if root not in ("", "."):
         info["root"] = root
     about = {"version": FORMAT_VERSION, "label_spectrum": annotations.label_spectrum, "made_by": made_by}
-    return {**info, "caffdet": about}
+    return {**info, "caffdet": {**about, "release": release} if release else about}
 
 
 def _image(example: Example, root: Path, other_sizes: Mapping[int | str, tuple[int, int]]) -> dict[str, Any]:
@@ -66,17 +68,26 @@ def _name(picture: Path | None, root: Path) -> str | None:
 def _records(annotations: AnnotationSet) -> Iterator[dict[str, Any]]:
     for example in annotations.examples:
         objects = example.objects
-        columns = (objects.ids, objects.boxes.tolist(), objects.labels.tolist(), objects.areas.tolist(), objects.crowd)
-        for key, (left, top, right, bottom), label, area, crowd in zip(*columns, strict=True):
-            yield {
+        none = [None] * len(objects)
+        columns = (objects.ids, objects.boxes.tolist(), objects.labels.tolist(), objects.areas.tolist())
+        corners = none if objects.corners is None else objects.corners
+        occlusions = none if objects.occlusions is None else objects.occlusions.tolist()
+        more = (objects.crowd.tolist(), corners, occlusions)
+        for key, (left, top, right, bottom), label, area, crowd, polygon, occlusion in zip(
+            *columns, *more, strict=True
+        ):
+            record = {
                 "id": key,
                 "image_id": example.id,
                 "category_id": annotations.categories[label].id,
                 "bbox": [_number(left), _number(top), _number(right - left), _number(bottom - top)],
                 "area": _number(area),
                 "iscrowd": int(crowd),
-                "segmentation": [],
+                "segmentation": [] if polygon is None else [[_number(side) for side in polygon]],
             }
+            if occlusion is not None:  # what scripts for a miss rate read
+                record |= {"height": record["bbox"][3], "occlusion": occlusion, "ignore": int(crowd)}
+            yield record
 
 
 def _number(value: float) -> int | float:

@@ -18,6 +18,7 @@ from pathlib import Path
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.data.formats.coco_names import flir_rgb_name
+from caffdet_cli.data.formats.frames import read_frames
 from caffdet_cli.data.formats.layout import (
     PICTURES,
     SPLITS,
@@ -33,7 +34,6 @@ from caffdet_cli.data.formats.layout import (
     read_list,
     subfolder,
 )
-from caffdet_cli.data.formats.voc import read_frames
 from caffdet_cli.errors import DatasetError
 
 LOOKS = (

@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from caffdet_cli.data.formats.records import BrokenAnnotation
 from caffdet_cli.errors import DatasetError
 
 LARGEST_JSON = 2 << 30  # bytes
@@ -19,7 +20,7 @@ _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _brief.maxlong = 60
 
 
-class BrokenXml(ValueError):
+class BrokenXml(BrokenAnnotation):
     """Not well-formed, too large, too deep, or with entities; the message has line and column where there are any."""
 
 

@@ -24,6 +24,10 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 """Suffixes, in small letters."""
 
 
+LabelPolicy = Literal["rgb", "ir", "union", "intersection"]
+"""Whose labels count where each spectrum has its own: one's, all, or those that both have."""
+
+
 class Frame(NamedTuple):
     """One moment of a raw data set."""
 
@@ -31,6 +35,9 @@ class Frame(NamedTuple):
     rgb: Path | None
     ir: Path | None
     annotation: Path | None
+    """Of both pictures; where each has its own labels, that of the label spectrum's."""
+    other_annotation: Path | None = None
+    """That of the other picture, where each has its own labels."""
 
 
 Frames = dict[SplitName, list[Frame]]
@@ -48,6 +55,10 @@ class Request:
     first_category_id: int
     findings: FindingLog
     progress: Progress
+    labels: LabelPolicy | None = None
+    """Whose labels count, for formats that label each spectrum by itself; None: the label spectrum's."""
+    variant: str | None = None
+    """Which of the annotations that the format was published with; None: the format's usual one."""
 
     def place(self, path: Path) -> str:
         """How messages call a file of the source."""
@@ -59,6 +70,8 @@ class Raw(NamedTuple):
 
     splits: dict[SplitName, AnnotationSet]
     spectra: tuple[Spectrum, ...]  # those that the data set has
+    release: str = ""
+    """Which annotations these are, where several were published: `improved test annotations (2016)`."""
 
 
 def subfolder(folder: Path, *names: str) -> Path | None:

@@ -8,8 +8,8 @@ Source: Jia et al., LLVIP, ICCV Workshops 2021, arXiv:2108.10831.
 
 from pathlib import Path
 
+from caffdet_cli.data.formats.frames import read_frames, report_orphans
 from caffdet_cli.data.formats.layout import PICTURES, SPLITS, Frame, Frames, Raw, Request, SplitName, by_name, subfolder
-from caffdet_cli.data.formats.voc import read_frames, report_orphans
 from caffdet_cli.errors import DatasetError
 
 LOOKS = "visible/{train,test}/*.jpg, infrared/{train,test}/*.jpg and Annotations/*.xml"

@@ -7,6 +7,7 @@ ImageSets/Main/{train,val,test}.txt            optional; without them all is one
 
 from pathlib import Path
 
+from caffdet_cli.data.formats.frames import read_frames
 from caffdet_cli.data.formats.hostile import BrokenXml
 from caffdet_cli.data.formats.layout import (
     PICTURES,
@@ -22,7 +23,6 @@ from caffdet_cli.data.formats.layout import (
     read_list,
     subfolder,
 )
-from caffdet_cli.data.formats.voc import read_frames
 from caffdet_cli.data.formats.voc_xml import read_voc
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum

@@ -2,7 +2,7 @@
 
 A picture enters when a tag after <size> is reached (else it is lost), ids are texts cut at their first dot, an
 object's `image_id` comes from the XML file's name and its picture's id from <filename>, classes count from 0 in order
-of first appearance, and one odd file ends it all. `voc.py` is what to use for training.
+of first appearance, and one odd file ends it all. `voc_folder.py` is what to use for training.
 
 Source: kevinhelvig/CAFF-DETR@de78e6a, annotation_scripts/voc_to_coco.py.
 """

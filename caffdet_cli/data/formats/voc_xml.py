@@ -12,37 +12,18 @@
 Corners are positions in pixels: width = xmax - xmin. Parts inside an object, poses and flags are passed over.
 """
 
-import math
 from pathlib import Path
-from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from caffdet_cli.data.formats.hostile import LARGEST_XML, BrokenXml, parse_xml, read_bytes, short
+from caffdet_cli.data.formats.records import RawObject, RawRecord, number
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_FARTHEST = 1e9  # pixels
 _LARGEST_SIDE = 1_000_000
 
 
-class VocObject(NamedTuple):
-    """One object; `problem` says why `box` is None."""
-
-    name: str  # empty: there is none
-    box: tuple[float, float, float, float] | None  # xyxy, pixels
-    problem: str
-    difficult: bool
-
-
-class VocRecord(NamedTuple):
-    """One picture's annotation."""
-
-    filename: str  # empty: there is none
-    size: tuple[int, int] | None  # width, height in pixels; None: missing, or no numbers
-    objects: tuple[VocObject, ...]
-
-
-def read_voc(path: Path) -> VocRecord:
-    """A Pascal VOC file.
+def read_voc(path: Path, picture: Path | None = None) -> RawRecord:
+    """A Pascal VOC file; its picture is not looked at.
 
     Raises:
         DatasetError: it cannot be read.
@@ -51,7 +32,7 @@ def read_voc(path: Path) -> VocRecord:
     return parse_voc(read_bytes(path, LARGEST_XML))
 
 
-def parse_voc(content: bytes) -> VocRecord:
+def parse_voc(content: bytes) -> RawRecord:
     """The content of a Pascal VOC file; blanks before the XML declaration are passed over.
 
     Raises:
@@ -60,12 +41,12 @@ def parse_voc(content: bytes) -> VocRecord:
     root = parse_xml(content.lstrip())
     if root.tag != "annotation":
         raise BrokenXml(f"the root is <{short(root.tag)[1:-1]}>, not <annotation>")
-    return VocRecord(_text(root, "filename"), _size(root.find("size")), tuple(map(_object, root.findall("object"))))
+    return RawRecord(_text(root, "filename"), _size(root.find("size")), tuple(map(_object, root.findall("object"))))
 
 
-def _object(element: Element) -> VocObject:
+def _object(element: Element) -> RawObject:
     box, problem = _box(element.find("bndbox"))
-    return VocObject(_text(element, "name"), box, problem, _text(element, "difficult") == "1")
+    return RawObject(_text(element, "name"), box, problem, _text(element, "difficult") == "1")
 
 
 def _box(element: Element | None) -> tuple[tuple[float, float, float, float] | None, str]:
@@ -75,7 +56,7 @@ def _box(element: Element | None) -> tuple[tuple[float, float, float, float] | N
     sides = []
     for tag in _CORNERS:
         text = _text(element, tag)
-        side = _number(text)
+        side = number(text)
         if side is None:
             return None, f"<{tag}> is {short(text)}, a number is needed" if text else f"<{tag}> is missing or empty"
         sides.append(side)
@@ -86,18 +67,9 @@ def _box(element: Element | None) -> tuple[tuple[float, float, float, float] | N
 def _size(element: Element | None) -> tuple[int, int] | None:
     if element is None:
         return None
-    sides = [_number(_text(element, tag)) for tag in ("width", "height")]
+    sides = [number(_text(element, tag)) for tag in ("width", "height")]
     width, height = (round(side) if side is not None and 1 <= side <= _LARGEST_SIDE else None for side in sides)
     return None if width is None or height is None else (width, height)
-
-
-def _number(text: str) -> float | None:
-    """A finite number of any spelling: `12`, `12.5`, ` 1.2e1 `."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and abs(value) < _FARTHEST else None
 
 
 def _text(element: Element, tag: str) -> str:
