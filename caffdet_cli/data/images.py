@@ -7,7 +7,7 @@ only, so that a size is cheap to ask for and a decompression bomb is refused bef
 import io
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ MAX_BYTES = 1 << 30
 _FLAGS = (
     cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
 )  # unlike IMREAD_UNCHANGED this applies the EXIF rotation and drops alpha
+_REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 _ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 256, 257  # EXIF and TIFF tags
 _TURNED = (5, 6, 7, 8)  # orientations that swap height and width
 _JPEG, _TIFF = b"\xff\xd8", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -37,14 +38,37 @@ def read_picture(path: Path) -> NDArray[Any]:
     Raises:
         DatasetError: the file is missing, truncated, no picture, or has more than `MAX_PIXELS` pixels.
     """
-    data = _bytes_of(path)
+    return decode(picture_bytes(path), path).pixels
+
+
+class Decoded(NamedTuple):
+    """A picture, perhaps smaller than it is."""
+
+    pixels: NDArray[Any]  # as of `read_picture`
+    height: int  # of the whole picture, after the EXIF rotation
+    width: int
+
+
+def decode(data: bytes, path: Path, enough: int | None = None) -> Decoded:
+    """The picture in the bytes of a file.
+
+    Args:
+        path: what messages call it.
+        enough: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which is faster, as long as its shorter side keeps so
+            many pixels; None: at its own.
+
+    Raises:
+        DatasetError: as `read_picture`.
+    """
     height, width = _header_size(io.BytesIO(data), path)
     if height * width > MAX_PIXELS:
         raise _too_large(path)
-    if data.startswith(_JPEG) and not _jpeg_ends(data):
+    is_jpeg = data.startswith(_JPEG)
+    if is_jpeg and not _jpeg_ends(data):
         raise DatasetError(f"picture {path} is truncated: its end is missing; fetch or copy it again")
+    flags = _FLAGS | _reduction(min(height, width), enough) if is_jpeg and enough else _FLAGS
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise DatasetError(f"picture {path} cannot be decoded ({error.err}); save it again as PNG or JPEG") from error
     if pixels is None:
@@ -52,7 +76,12 @@ def read_picture(path: Path) -> NDArray[Any]:
             f"picture {path} cannot be decoded: it is truncated, damaged or of an unknown form; "
             "fetch it again or save it as PNG"
         )
-    return np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels
+    return Decoded(np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels, height, width)
+
+
+def _reduction(side: int, enough: int) -> int:
+    """OpenCV's flag for the largest reduction that leaves `enough` pixels; 0 for none."""
+    return next((flag for factor, flag in _REDUCED.items() if side >= factor * enough), 0)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -68,7 +97,12 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise _unreadable(path, error) from error
 
 
-def _bytes_of(path: Path) -> bytes:
+def picture_bytes(path: Path) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        DatasetError: it is missing, no file, unreadable or has more than `MAX_BYTES`.
+    """
     try:
         if path.exists() and not path.is_file():
             raise DatasetError(f"{path} is no file; a picture is needed")

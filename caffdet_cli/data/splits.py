@@ -24,7 +24,11 @@ _MOST_SLOTS = 100_000
 
 
 def load_split(
-    data: Data, split: str | None = None, root: Path | None = None, progress: Progress | None = None
+    data: Data,
+    split: str | None = None,
+    root: Path | None = None,
+    progress: Progress | None = None,
+    findings: FindingLog | None = None,
 ) -> tuple[str, AnnotationSet]:
     """The annotations of one split, and its name.
 
@@ -32,6 +36,7 @@ def load_split(
         split: None: val where the data set has one, else test.
         root: where the files are; None: `data.root`, else `$CAFFDET_DATA/<name>`.
         progress: told what could not be used.
+        findings: takes what could not be used, item by item.
 
     Raises:
         DatasetError: no root is known, the split or its file does not exist, the file is broken or has no classes, or
@@ -42,7 +47,7 @@ def load_split(
     name, path = _choose(data, split, root)
     about = data.splits[name]
     rgb, ir = first_filled(root, about.rgb), first_filled(root, about.ir)
-    findings = FindingLog()
+    findings = FindingLog() if findings is None else findings
     annotations = read_coco(path, rgb=rgb, ir=ir, label_spectrum=data.label_spectrum, findings=findings)
     if not annotations.categories:
         raise DatasetError(f"{path} has no classes; an annotation file names one at least in categories")

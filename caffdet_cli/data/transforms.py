@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
+from torchvision.ops import box_iou
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
@@ -119,6 +120,10 @@ def for_training(pair: Pair, augment: Augment, random: Random) -> Pair:
     match augment.photometric:
         case "caff":
             return pair._replace(pictures=_caff_colour(pair.pictures, random))
+        case "strong":
+            if random.integers(4) == 0:
+                return _overlapping_window(pair, random)
+            return pair._replace(pictures=_caff_colour(pair.pictures, random))
         case "independent":
             return pair._replace(pictures=_independent_colour(pair.pictures, random))
         case "none":
@@ -150,6 +155,34 @@ def _window(size: Size, sides: tuple[int, int], random: Random) -> tuple[int, in
     top = int(random.integers(0, size[0] - height, endpoint=True))
     left = int(random.integers(0, size[1] - width, endpoint=True))
     return top, left, height, width
+
+
+_LEAST_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)  # None: the whole picture
+_TRIALS = 50
+
+
+def _overlapping_window(pair: Pair, random: Random) -> Pair:
+    """A window that overlaps some object by a drawn IoU at least; objects whose centre lies outside are dropped.
+
+    Source: Liu et al., SSD, ECCV 2016, section 2.2; arXiv:1512.02325. Sides are 0.3 to 1 of the picture's, their
+    ratio 0.5 to 2. Where no window fits in 50 trials, or there is no object, nothing changes.
+    """
+    least = _LEAST_OVERLAPS[int(random.integers(len(_LEAST_OVERLAPS)))]
+    if least is None or not len(pair.labels):
+        return pair
+    boxes, (rows, columns) = pair.boxes.as_subclass(Tensor), pair.size
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    for _ in range(_TRIALS):
+        height, width = (max(1, int(side * random.uniform(0.3, 1))) for side in (rows, columns))
+        if not 0.5 < height / width < 2:
+            continue
+        top, left = (int(random.integers(0, room, endpoint=True)) for room in (rows - height, columns - width))
+        window = torch.tensor([[left, top, left + width, top + height]], dtype=boxes.dtype)
+        inside = ((centres > window[:, :2]) & (centres < window[:, 2:])).all(dim=1)
+        if inside.any() and box_iou(window, boxes).max() >= least:
+            kept = pair._replace(boxes=tv_tensors.wrap(boxes[inside], like=pair.boxes), labels=pair.labels[inside])
+            return crop(kept, top, left, height, width)
+    return pair
 
 
 # Colour

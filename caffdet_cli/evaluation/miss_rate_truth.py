@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffdet_cli.data.annotations import AnnotationSet, Category, Example
+from caffdet_cli.data.daylight import part_of
 from caffdet_cli.data.formats.hostile import read_json, short
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.evaluation.raw_records import Numbered, raw_images, raw_objects
@@ -25,10 +26,7 @@ IGNORED = frozenset(("__ignore__", "ignore", "people", "person?", "person?a", "c
 
 _PEDESTRIANS = ("person", "pedestrian")
 _HIGHEST = 1e9  # pixels
-_SET = re.compile(r"(?:^|[/\\_])set(\d\d)(?=[/\\_])", re.IGNORECASE)
 _FRAME = re.compile(r"(set\d\d)[/\\_](V\d{3})[/\\_](?:(?:visible|lwir)[/\\_])?(I\d{5})", re.IGNORECASE)
-_DAY_SETS = (0, 1, 2, 6, 7, 8)
-_NIGHT_SETS = (3, 4, 5, 9, 10, 11)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +105,6 @@ def pedestrians(categories: Sequence[Category], source: Path) -> int:
         f"{source}: no class is called person or pedestrian, whose miss rate is wanted; it has "
         f"{', '.join(repr(category.name) for category in categories[:5]) or 'none'}"
     )
-
-
-def part_of(name: str) -> Literal["day", "night"] | None:
-    """Day or night by KAIST's set number, or by a folder of that name, as CVC-14 has them."""
-    if found := _SET.search(name):
-        number = int(found[1])
-        return "day" if number in _DAY_SETS else "night" if number in _NIGHT_SETS else None
-    folders = [part.casefold() for part in re.split(r"[/\\]", name)[:-1]]
-    return "day" if "day" in folders else "night" if "night" in folders else None
 
 
 def kaist_name(name: str) -> str:

@@ -36,9 +36,10 @@ class Augment(Settings):
     crop_range: tuple[Positive, Positive] = (384, 600)
     fixed_size: tuple[()] | tuple[Positive, Positive] = ()
     """Height and width that every picture gets after the flip, in place of all that; empty: not so."""
-    photometric: Literal["none", "caff", "independent"] = "none"
-    """`caff`: one of channel order, brightness, contrast as published for CAFF-DINO. `independent`: mild brightness
-    and contrast changes drawn for each spectrum by itself."""
+    photometric: Literal["none", "caff", "strong", "independent"] = "none"
+    """`caff`: one of channel order, brightness, contrast as published for CAFF-DINO. `strong`: one of these or a window
+    that overlaps an object, as DINO's strong augmentation. `independent`: mild brightness and contrast changes drawn
+    for each spectrum by itself."""
     modality_dropout: ModalityDropout = ModalityDropout()
 
     @model_validator(mode="after")

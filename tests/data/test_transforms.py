@@ -217,3 +217,26 @@ def test_a_fixed_size_is_what_every_picture_gets():
     assert changed.size == (90, 160)
     assert all(each.shape[-2:] == (90, 160) for each in changed.pictures)
     torch.testing.assert_close(changed.boxes.as_subclass(torch.Tensor), torch.tensor([[16.0, 9.0, 80.0, 45.0]]))
+
+
+def test_strong_augmentation_cuts_windows_that_keep_their_object():
+    augment = Augment(flip=0, crop=0, scales=(HEIGHT,), photometric="strong")
+    windows = 0
+    for seed in range(120):
+        box = (20, 15, 60, 45)
+        changed = for_training(pair_with(box), augment, np.random.default_rng(seed))
+        assert changed.labels.tolist() == [7]
+        assert all(picture.shape[1:] == changed.size for picture in changed.pictures)
+        if changed.size != (HEIGHT, WIDTH):
+            windows += 1
+            assert_boxes_follow(changed, tolerance=0)
+            rows, columns = changed.size
+            assert 0.3 * HEIGHT - 1 <= rows <= HEIGHT
+            assert 0.5 < rows / columns < 2
+    assert 8 < windows < 40  # a quarter of all, a seventh of which stay whole
+
+
+def test_strong_augmentation_leaves_pictures_without_objects_whole():
+    pair = pair_of((rectangle((0, 0, 9, 9)),), np.zeros((0, 4)), np.zeros(0), (HEIGHT, WIDTH))
+    augment = Augment(flip=0, crop=0, scales=(HEIGHT,), photometric="strong")
+    assert {for_training(pair, augment, np.random.default_rng(seed)).size for seed in range(40)} == {(HEIGHT, WIDTH)}
