@@ -106,5 +106,5 @@ def _draw(folder: Path, root: Path, device: str, overwrite: bool, progress: Prog
     found, conventions = detect(loaded, few, data, "pair", choose_device(device), "fp32", 1, 0, progress)
     named = to_categories(found, conventions, few)
     visualize_set(
-        few, folder / "pictures", predictions=named, thermal=data.thermal, overwrite=overwrite, progress=progress
+        few, folder / "pictures", predictions=named, thermal=conventions.thermal, overwrite=overwrite, progress=progress
     )

@@ -2,9 +2,11 @@
 
 - 8-bit pictures, rgb or ir, stay as they are (uint8); they are divided by 255 after the geometry, whatever the rule.
 - Infrared pictures of any other depth are computed in float32 by the rule, and clipped to 0..1:
-  `range`       (count - low) / (high - low), the same for every picture: keeps absolute temperature;
+  `range`       (count - low) / (high - low), the same for every picture: keeps absolute temperature; low and high
+                may be degrees of a radiometric camera;
   `percentile`  low and high are percentiles of the counts of this picture;
-  `per-image`   low and high are the smallest and largest count of this picture.
+  `per-image`   low and high are the smallest and largest count of this picture;
+  `camera`      a `range` that is measured on the data set (`fixed_rule` in `camera_range.py`).
   All channels of a picture share low and high. A picture without contrast becomes 0.
 - Visible pictures of other depth: whole numbers are divided by the largest of their type, floating point is taken as
   0..1 and clipped.
@@ -18,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffdet_cli.settings.base import Spectrum
-from caffdet_cli.settings.data import PercentileRule, PerImageRule, RangeRule, Thermal
+from caffdet_cli.settings.data import FixedThermal, PercentileRule, PerImageRule, RangeRule
 
 
-def to_model_range(picture: NDArray[Any], spectrum: Spectrum, rule: Thermal) -> NDArray[np.uint8] | NDArray[np.float32]:
+def to_model_range(
+    picture: NDArray[Any], spectrum: Spectrum, rule: FixedThermal
+) -> NDArray[np.uint8] | NDArray[np.float32]:
     """A picture as `read_picture` returns it, (h, w) or (h, w, 3), as (h, w, 3): uint8, or float32 in 0..1."""
     if picture.dtype == np.uint8:
         return three_channels(picture)
@@ -30,7 +34,7 @@ def to_model_range(picture: NDArray[Any], spectrum: Spectrum, rule: Thermal) -> 
     return three_channels(_visible(picture))
 
 
-def by_rule(counts: NDArray[Any], rule: Thermal) -> NDArray[np.float32]:
+def by_rule(counts: NDArray[Any], rule: FixedThermal) -> NDArray[np.float32]:
     """Thermal counts of any shape to float32 in 0..1 by `rule`."""
     values = counts.astype(np.float32)
     low, high = limits(values, rule)
@@ -40,10 +44,10 @@ def by_rule(counts: NDArray[Any], rule: Thermal) -> NDArray[np.float32]:
     return _clipped(scaled)
 
 
-def limits(counts: NDArray[np.float32], rule: Thermal) -> tuple[float, float]:
+def limits(counts: NDArray[np.float32], rule: FixedThermal) -> tuple[float, float]:
     """The counts that become 0 and 1; equal where a picture has no contrast or no finite count."""
     if isinstance(rule, RangeRule):
-        return rule.low, rule.high
+        return rule.counts
     finite = counts[np.isfinite(counts)]
     if finite.size == 0:
         return 0.0, 0.0

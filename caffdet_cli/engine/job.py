@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caffdet_cli.data.annotations import AnnotationSet
+from caffdet_cli.data.camera_range import fixed_rule
 from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.splits import class_slots, load_split
 from caffdet_cli.engine.checkpoint import last_of
@@ -14,6 +15,7 @@ from caffdet_cli.paths import fresh_folder, numbered_folder
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.config import Config
 from caffdet_cli.settings.conventions import Conventions
+from caffdet_cli.settings.data import PercentileRule
 from caffdet_cli.settings.load import flat, load_config
 from caffdet_cli.weights.known import find_weights
 
@@ -71,7 +73,7 @@ def new_job(
     if start is not None and Path(config.train.weights).expanduser().exists():  # no name: found from any folder again
         config = config.model_copy(update={"train": config.train.model_copy(update={"weights": str(start.resolve())})})
     name = f"{Path(model or config.data.model or 'model').stem}-{config.data.name or Path(dataset).stem}"
-    conventions = conventions_of(config, train)
+    conventions = conventions_of(config, train, progress)
     if start is None and config.train.freeze_backbone and progress is not None:
         progress.warn(
             "the backbone has random weights and is not trained (train.freeze_backbone = true); from random weights "
@@ -141,10 +143,10 @@ def resumed_job(run: str | Path, *, overrides: Sequence[str] = (), progress: Pro
     train, val, val_split = _splits(config, None, progress)
     fresh = last_of(folder) is None  # killed before its first checkpoint
     start = find_weights(config.train.weights, progress) if config.train.weights and fresh else None
-    return Job(config, conventions_of(config, train), train, val, val_split, folder, start, resume=True)
+    return Job(config, conventions_of(config, train, progress), train, val, val_split, folder, start, resume=True)
 
 
-def conventions_of(config: Config, train: AnnotationSet) -> Conventions:
+def conventions_of(config: Config, train: AnnotationSet, progress: Progress | None = None) -> Conventions:
     """How this run's weights are to be used; goes into every checkpoint."""
     model = config.model
     names, ids = class_slots(model.labels, model.outputs, train, config.data.classes)
@@ -154,7 +156,7 @@ def conventions_of(config: Config, train: AnnotationSet) -> Conventions:
         input=model.input,
         spectra=spectra,
         label_spectrum=reference,
-        thermal=config.data.thermal,
+        thermal=fixed_rule(config.data.thermal, train, progress) if "ir" in spectra else PercentileRule(),
         classes=names,
         category_ids=ids,
     )

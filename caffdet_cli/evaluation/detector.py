@@ -8,6 +8,7 @@ import torch
 
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
+from caffdet_cli.data.camera_range import fixed_rule
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
@@ -180,7 +181,7 @@ def with_classes(loaded: Loaded, annotations: AnnotationSet, data: Data) -> Conv
         "classes": names,
         "category_ids": ids,
         "label_spectrum": annotations.label_spectrum,
-        "thermal": data.thermal,
+        "thermal": fixed_rule(data.thermal, annotations),
     }
     return loaded.conventions.model_copy(update=changes)
 

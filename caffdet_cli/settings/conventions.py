@@ -1,7 +1,7 @@
 """What must be known to use weights rightly; stored inside every checkpoint."""
 
 from caffdet_cli.settings.base import Settings, Spectrum
-from caffdet_cli.settings.data import PercentileRule, Thermal
+from caffdet_cli.settings.data import FixedThermal, PercentileRule
 from caffdet_cli.settings.model import Input
 
 
@@ -13,7 +13,7 @@ class Conventions(Settings):
     """Stream order."""
     label_spectrum: Spectrum = "rgb"
     """In whose pixels boxes were annotated and detections are given; of a one-spectrum model its own."""
-    thermal: Thermal = PercentileRule()
+    thermal: FixedThermal = PercentileRule()
     classes: tuple[str | None, ...] = ()
     """Name of each class slot; None for a slot without one (91-slot heads of published files)."""
     category_ids: tuple[int | None, ...] = ()

@@ -10,17 +10,34 @@ from caffdet_cli.settings.base import Settings, Spectrum
 
 
 class RangeRule(Settings):
-    """Thermal counts from `low` to `high` become 0..1; what lies outside is clipped."""
+    """Thermal counts from `low` to `high` become 0..1; what lies outside is clipped.
+
+    Of a radiometric camera `low` and `high` may be degrees: degrees = count * `degrees_per_count` + `degrees_at_zero`.
+    """
 
     name: Literal["range"] = "range"
     low: float = 0.0
     high: float = 65535.0
+    degrees_per_count: Annotated[float, Field(ge=0)] = 0.0
+    """0: `low` and `high` are counts. Many cameras write 0.01 or 0.04 kelvin a count."""
+    degrees_at_zero: float = 0.0
+    """Degrees of count 0: -273.15 where counts are of kelvin, and `low` and `high` of Celsius."""
 
     @model_validator(mode="after")
     def _low_is_below_high(self) -> "RangeRule":
         if self.low >= self.high:
             raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}")
+        if self.degrees_at_zero and not self.degrees_per_count:
+            raise ValueError("degrees_at_zero says nothing without degrees_per_count")
         return self
+
+    @property
+    def counts(self) -> tuple[float, float]:
+        """`low` and `high` as counts."""
+        if not self.degrees_per_count:
+            return self.low, self.high
+        low, high = ((degrees - self.degrees_at_zero) / self.degrees_per_count for degrees in (self.low, self.high))
+        return low, high
 
 
 class PercentileRule(Settings):
@@ -43,7 +60,28 @@ class PerImageRule(Settings):
     name: Literal["per-image"] = "per-image"
 
 
-Thermal = Annotated[RangeRule | PercentileRule | PerImageRule, Field(discriminator="name")]
+class CameraRule(Settings):
+    """One range for all pictures of a camera: percentiles of the counts of many training pictures, measured once.
+
+    What is stored with the weights is the `range` that was found.
+    """
+
+    name: Literal["camera"] = "camera"
+    low: Annotated[float, Field(ge=0, lt=100)] = 0.1
+    high: Annotated[float, Field(gt=0, le=100)] = 99.9
+    pictures: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """At most so many, evenly spaced."""
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> "CameraRule":
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}")
+        return self
+
+
+FixedThermal = Annotated[RangeRule | PercentileRule | PerImageRule, Field(discriminator="name")]
+"""A rule that needs nothing but the picture."""
+Thermal = Annotated[RangeRule | PercentileRule | PerImageRule | CameraRule, Field(discriminator="name")]
 
 
 def _listed(folders: object) -> object:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from caffdet_cli.data.annotations import AnnotationSet, Example
+from caffdet_cli.data.camera_range import fixed_rule
 from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.formats.detections import DetectionArrays, read_detections
 from caffdet_cli.data.images import read_picture
@@ -19,7 +20,7 @@ from caffdet_cli.folders import whole_folder
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.base import Spectrum
-from caffdet_cli.settings.data import PercentileRule, Thermal
+from caffdet_cli.settings.data import FixedThermal, PercentileRule
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.visualization.draw import Labelled
 from caffdet_cli.visualization.pair import draw_pair
@@ -84,7 +85,7 @@ def visualize(
         limit=limit,
         seed=seed,
         score=score,
-        thermal=data.thermal,
+        thermal=fixed_rule(data.thermal, annotations, progress),
         overwrite=overwrite,
         progress=progress,
     )
@@ -98,7 +99,7 @@ def visualize_set(
     limit: int | None = None,
     seed: int | None = None,
     score: float = 0.3,
-    thermal: Thermal = _RULE,
+    thermal: FixedThermal = _RULE,
     sheet: bool = True,
     truth: bool = True,
     overwrite: bool = False,
@@ -146,7 +147,7 @@ def visualize_set(
 def _drawing(
     example: Example,
     spectra: Sequence[Spectrum],
-    thermal: Thermal,
+    thermal: FixedThermal,
     classes: Sequence[str] | None,
     found: Labelled | None,
 ) -> Callable[..., Picture]:
@@ -201,7 +202,7 @@ def _best(found: DetectionArrays | None, classes: Sequence[str], score: float) -
     return Labelled(found.boxes[good], names, found.scores[good].tolist())
 
 
-def _shown(path: Path | None, spectrum: Spectrum, thermal: Thermal) -> Picture | None:
+def _shown(path: Path | None, spectrum: Spectrum, thermal: FixedThermal) -> Picture | None:
     """A picture file as 8-bit RGB."""
     if path is None:
         return None

@@ -89,3 +89,14 @@ def test_the_result_is_in_0_to_1_and_keeps_the_order_of_counts(counts, rule):
     assert scaled.max() <= 1
     order = np.argsort(counts, axis=None, kind="stable")
     assert (np.diff(scaled.reshape(-1)[order]) >= 0).all()
+
+
+def test_a_range_may_be_given_in_degrees_of_a_radiometric_camera():
+    rule = RangeRule(low=0, high=40, degrees_per_count=0.04, degrees_at_zero=-273.15)
+    at_20 = (20 + 273.15) / 0.04
+    np.testing.assert_allclose(by_rule(np.array([[at_20]], np.float64), rule), [[0.5]], atol=1e-4)
+
+
+def test_degrees_at_zero_alone_is_refused():
+    with pytest.raises(ValueError, match="degrees_per_count"):
+        RangeRule(low=0, high=40, degrees_at_zero=-273.15)
