@@ -18,12 +18,13 @@ from caffdet_cli.benchmark.counting import (
 )
 from caffdet_cli.benchmark.request import Subject, parsed_size, spectra_given, subjects
 from caffdet_cli.benchmark.timing import Latency, Memory, end_to_end, machine, measure, network_alone, noise_batch
-from caffdet_cli.data.transforms import resize_size
+from caffdet_cli.data.geometry import resize_size
 from caffdet_cli.errors import CaffdetError, ConfigError
 from caffdet_cli.inference.predictor import Given, Predictor, choose_device
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.models.build import detector
 from caffdet_cli.progress import Bars, Progress
+from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Model
 from caffdet_cli.weights.load import load_detector
 
@@ -242,7 +243,9 @@ def _times(plan: Plan, folder: Path, progress: Progress) -> tuple[Latency, Laten
         network = detector(model, model.outputs or 1)
     else:
         network = load_detector(subject.weights).detector
-    predictor = Predictor(prepare(network, plan.precision), model.spectra, device, plan.precision)
+    predictor = Predictor(
+        prepare(network, plan.precision), Conventions(input=model.input, spectra=model.spectra), device, plan.precision
+    )
     alone = network_alone(predictor, noise_batch(len(model.spectra), *plan.size, plan.batch), plan.given)
     calls = (device, plan.batch, plan.repetitions, 10 if device.type == "cuda" else 2, progress)
     network_times = measure(alone, *calls, "network alone")

@@ -79,7 +79,7 @@ def synchronize(device: torch.device) -> None:
 
 def network_alone(predictor: Predictor, batch: Batch, given: Given) -> Call:
     """One forward pass on pictures that are on the device already."""
-    shown = to_device(only(batch, predictor.spectra, given), predictor.device)
+    shown = to_device(only(batch, predictor.spectra, given), predictor.device, predictor.input)
     half = predictor.precision == "bf16"
 
     def call() -> object:

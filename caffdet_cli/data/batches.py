@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader, Sampler
 
 from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.dataset import PairDataset, Sample, generator
+from caffdet_cli.data.transforms import normalised
+from caffdet_cli.settings.model import Input
 from caffdet_cli.values import Batch, Pictures, Targets
 
 _GRACE = 60  # seconds that a worker outlives a SIGTERM
@@ -27,6 +29,8 @@ Loaded = tuple[Batch, list[Targets]]
 
 def collate(samples: list[Sample], reference: int) -> Loaded:
     """Samples of any sizes to one batch, padded with zeros at the bottom and right to the largest height and width.
+
+    Pixels are not normalised yet: a quarter of the bytes goes from the workers to the device. `to_device` does it.
 
     Args:
         reference: the stream whose pixels boxes and detections refer to (`Conventions.reference`).
@@ -52,16 +56,26 @@ def collate(samples: list[Sample], reference: int) -> Loaded:
 
 
 def _padded(pictures: list[Tensor], height: int, width: int) -> Tensor:
-    pixels = torch.zeros(len(pictures), 3, height, width)
+    """(B, 3, height, width) uint8; float32 in 0..1 where one of them has more than 8 bits."""
+    shallow = all(picture.dtype == torch.uint8 for picture in pictures)
+    pixels = torch.zeros(len(pictures), 3, height, width, dtype=torch.uint8 if shallow else torch.float32)
     for row, picture in zip(pixels, pictures, strict=True):
-        row[:, : picture.shape[1], : picture.shape[2]] = picture
+        scaled = picture if shallow or picture.dtype != torch.uint8 else picture / 255
+        row[:, : picture.shape[1], : picture.shape[2]] = scaled
     return pixels
 
 
-def to_device(batch: Batch, device: torch.device | str) -> Batch:
-    """The batch with its tensors on `device`."""
-    spectra = (Pictures(*(tensor.to(device, non_blocking=True) for tensor in pictures)) for pictures in batch.spectra)
-    return batch._replace(spectra=tuple(spectra))
+def to_device(batch: Batch, device: torch.device | str, input: Input) -> Batch:
+    """The batch with its tensors on `device`, and its pixels normalised as `input` says."""
+    moved = (Pictures(*(tensor.to(device, non_blocking=True) for tensor in pictures)) for pictures in batch.spectra)
+    return batch._replace(spectra=tuple(_normalised(pictures, input) for pictures in moved))
+
+
+def _normalised(pictures: Pictures, input: Input) -> Pictures:
+    """Pixels outside of a picture, and all of an absent one, are 0 after it."""
+    nothing = pictures.padding | ~pictures.present[:, None, None]  # (B, H, W)
+    pixels = normalised(pictures.pixels, input.mean, input.std).masked_fill_(nothing[:, None], 0)
+    return pictures._replace(pixels=pixels)
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):

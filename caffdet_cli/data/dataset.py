@@ -1,9 +1,10 @@
-"""Annotations to samples: the pictures of one moment as normalised tensors, and their objects.
+"""Annotations to samples: the pictures of one moment as tensors of their size in the batch, and their objects.
 
 Every random number of a sample comes from (seed, epoch, index) alone: neither the number of workers nor the order of
 calls nor a restart changes it, and the global generators of torch and numpy are not touched.
 """
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,18 +15,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from caffdet_cli.data.annotations import AnnotationSet, Example
-from caffdet_cli.data.images import read_picture
+from caffdet_cli.data.geometry import Geometry, Size, evaluation_geometry, training_geometry
+from caffdet_cli.data.images import decode, picture_bytes, read_picture
 from caffdet_cli.data.thermal import to_model_range
 from caffdet_cli.data.transforms import (
     Pair,
-    Size,
     clip,
-    for_evaluation,
-    for_training,
+    followed,
     fractions,
     lost_spectrum,
-    normalised,
+    merged,
     pair_of,
+    recoloured,
 )
 from caffdet_cli.errors import CaffdetError, DatasetError
 from caffdet_cli.settings.base import Spectrum
@@ -33,13 +34,15 @@ from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.train import Augment
 from caffdet_cli.values import Targets
 
+_ALMOST_GREY = 2  # levels between channels
+_LOOKED_AT = 8  # pictures
 _EXAMPLES = 1  # first word of a seed, so that examples and orders never share random numbers
 
 
 class Sample(NamedTuple):
     """One example as the model sees it."""
 
-    pictures: tuple[Tensor, ...]  # (3, h, w) float32 normalised, in stream order; 0 where the spectrum is absent
+    pictures: tuple[Tensor, ...]  # (3, h, w) uint8, or float32 in 0..1, in stream order; 0 where the spectrum is absent
     present: tuple[bool, ...]
     size: Size  # height and width of the tensors
     original_size: Size  # height and width of the label spectrum's picture: the pixels in which detections are given
@@ -91,37 +94,54 @@ class PairDataset(Dataset[Sample]):
             raise PictureError(f"example {example.id}: {error}") from error
 
     def _sample(self, example: Example, random: np.random.Generator) -> Sample:
-        pair = self._read(example)
+        size, seen = (example.height, example.width), self.conventions.input
         if self.augment is None:
-            pair = for_evaluation(pair, self.conventions.input.short_side, self.conventions.input.max_side)
+            pair = followed(self._read(example), evaluation_geometry(size, seen.short_side, seen.max_side))
         else:
-            pair = self._without_lost_spectrum(for_training(pair, self.augment, random), self.augment, random)
+            geometry = training_geometry(size, self.augment, random)
+            if self.augment.pixels == "fast":
+                pair = merged(self._read(example, geometry), geometry)
+            else:
+                pair = followed(self._read(example), geometry)
+            pair = self._without_lost_spectrum(recoloured(pair, self.augment, random), self.augment, random)
         return Sample(
-            pictures=tuple(self._tensor(picture, pair.size) for picture in pair.pictures),
+            pictures=tuple(_tensor(picture, pair.size) for picture in pair.pictures),
             present=tuple(picture is not None for picture in pair.pictures),
             size=pair.size,
-            original_size=(example.height, example.width),
+            original_size=size,
             targets=Targets(fractions(pair.boxes, pair.size), pair.labels),
             id=example.id,
             name=example.name,
         )
 
-    def _read(self, example: Example) -> Pair:
-        """Pictures in the model's stream order, and the objects that are no crowd regions, inside the picture."""
-        pictures = tuple(self._picture(example, spectrum) for spectrum in self.conventions.spectra)
+    def _read(self, example: Example, geometry: Geometry | None = None) -> Pair:
+        """Pictures in the model's stream order, and the objects that are no crowd regions, inside the picture.
+
+        Args:
+            geometry: what will be seen of it; pictures may then be coarser than in their files.
+        """
+        pictures = tuple(self._picture(example, spectrum, geometry) for spectrum in self.conventions.spectra)
         slots = self.slots[example.objects.labels]
         wanted = ~example.objects.crowd & (slots >= 0)
         labels = slots[wanted]
         return clip(pair_of(pictures, example.objects.boxes[wanted], labels, (example.height, example.width)))
 
-    def _picture(self, example: Example, spectrum: Spectrum) -> NDArray[Any] | None:
+    def _picture(self, example: Example, spectrum: Spectrum, geometry: Geometry | None) -> NDArray[Any] | None:
         path = example.rgb if spectrum == "rgb" else example.ir
         if path is None:
             return None
-        picture = read_picture(path)
+        enough = None if geometry is None else geometry.enough
+        grey = geometry is not None and spectrum == "ir" and self.grey_infrared
+        picture = decode(picture_bytes(path), path, enough, grey=grey)
         if spectrum == self.annotations.label_spectrum:
-            check_size(path, picture, example, self.annotations.source)
-        return to_model_range(picture, spectrum, self.conventions.thermal)
+            check_size(path, (picture.height, picture.width), example, self.annotations.source)
+        return to_model_range(picture.pixels, spectrum, self.conventions.thermal)
+
+    @cached_property
+    def grey_infrared(self) -> bool:
+        """Whether the infrared pictures are grey whatever their channels, judged by a few of them."""
+        paths = [example.ir for example in self.annotations.examples if example.ir is not None]
+        return all(_is_grey(read_picture(path)) for path in paths[:: max(1, len(paths) // _LOOKED_AT)][:_LOOKED_AT])
 
     def _without_lost_spectrum(self, pair: Pair, augment: Augment, random: np.random.Generator) -> Pair:
         """Modality dropout: a pair may lose one spectrum, never its last."""
@@ -131,10 +151,17 @@ class PairDataset(Dataset[Sample]):
         kept = zip(self.conventions.spectra, pair.pictures, strict=True)
         return pair._replace(pictures=tuple(None if spectrum == lost else picture for spectrum, picture in kept))
 
-    def _tensor(self, picture: Tensor | None, size: Size) -> Tensor:
-        if picture is None:
-            return torch.zeros(3, *size)
-        return normalised(picture, self.conventions.input.mean, self.conventions.input.std)
+
+def _tensor(picture: Tensor | None, size: Size) -> Tensor:
+    """A picture without its torchvision type; zeros where it is absent."""
+    return torch.zeros(3, *size, dtype=torch.uint8) if picture is None else picture.as_subclass(Tensor)
+
+
+def _is_grey(picture: NDArray[Any]) -> bool:
+    """Whether all channels are equal, up to what the compression of colours leaves."""
+    if picture.ndim == 2:
+        return True
+    return int(np.ptp(picture[::4, ::4].astype(np.int32), axis=2).max()) <= _ALMOST_GREY
 
 
 def generator(*words: int) -> np.random.Generator:
@@ -174,9 +201,9 @@ def check_spectra(annotations: AnnotationSet, conventions: Conventions, *, neede
         )
 
 
-def check_size(path: Path, picture: NDArray[Any], example: Example, source: Path) -> None:
-    """Boxes are in the pixels of the label spectrum's picture, so that its size must be the annotated one."""
-    height, width = picture.shape[:2]
+def check_size(path: Path, size: tuple[int, ...], example: Example, source: Path) -> None:
+    """Boxes are in the pixels of the label spectrum's picture, so that its height and width must be the annotated."""
+    height, width = size
     if (height, width) != (example.height, example.width):
         raise DatasetError(
             f"picture {path} is {width}x{height}, but {source} says {example.width}x{example.height}; "

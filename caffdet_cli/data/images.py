@@ -49,13 +49,14 @@ class Decoded(NamedTuple):
     width: int
 
 
-def decode(data: bytes, path: Path, enough: int | None = None) -> Decoded:
+def decode(data: bytes, path: Path, enough: int | None = None, *, grey: bool = False) -> Decoded:
     """The picture in the bytes of a file.
 
     Args:
         path: what messages call it.
         enough: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which is faster, as long as its shorter side keeps so
             many pixels; None: at its own.
+        grey: of a JPEG one channel will do, because all are known to be equal.
 
     Raises:
         DatasetError: as `read_picture`.
@@ -66,7 +67,9 @@ def decode(data: bytes, path: Path, enough: int | None = None) -> Decoded:
     is_jpeg = data.startswith(_JPEG)
     if is_jpeg and not _jpeg_ends(data):
         raise DatasetError(f"picture {path} is truncated: its end is missing; fetch or copy it again")
-    flags = _FLAGS | _reduction(min(height, width), enough) if is_jpeg and enough else _FLAGS
+    flags = _FLAGS if not (is_jpeg and grey) else cv2.IMREAD_GRAYSCALE
+    if is_jpeg and enough:
+        flags |= _reduction(min(height, width), enough)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -76,7 +79,16 @@ def decode(data: bytes, path: Path, enough: int | None = None) -> Decoded:
             f"picture {path} cannot be decoded: it is truncated, damaged or of an unknown form; "
             "fetch it again or save it as PNG"
         )
-    return Decoded(np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels, height, width)
+    return Decoded(_as_rgb(pixels), height, width)
+
+
+def _as_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
+    """OpenCV's channels the other way round; it does it fastest itself, for the types that it knows."""
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.dtype in (np.uint8, np.uint16, np.float32):
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return np.ascontiguousarray(pixels[..., ::-1])
 
 
 def _reduction(side: int, enough: int) -> int:

@@ -41,8 +41,8 @@ def load_split(
 
     Raises:
         DatasetError: no root is known, the split or its file does not exist, the file is broken or has no classes, or
-            none of its picture folders is there, or its list of names does not fit; a raw data set where a converted one is expected is told with the
-            command that converts it.
+            none of its picture folders is there, or its list of names does not fit; a raw data set where a
+            converted one is expected is told with the command that converts it.
     """
     root = dataset_root(data, root)
     name, path = _choose(data, split, root)

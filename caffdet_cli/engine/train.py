@@ -177,7 +177,7 @@ class Trainer:
                 self.accelerator,
                 self.objective,
                 self.optimizer,
-                to_device(batch, self.accelerator.device),
+                to_device(batch, self.accelerator.device, self.job.conventions.input),
                 on_device,
                 self.settings.clip,
                 self.job.folder / "diverged",
@@ -223,7 +223,7 @@ class Trainer:
         batch = self.settings.batch if len(sizes) == 1 else 1  # padding changes results of CAFF
         dataset = PairDataset(job.val, job.conventions, augment=None, seed=0)
         batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), self.settings.workers)
-        predictor = Predictor(self.judged, job.conventions.spectra, self.accelerator.device, self.settings.precision)
+        predictor = Predictor(self.judged, job.conventions, self.accelerator.device, self.settings.precision)
         with closing_workers(batches):
             shown = self.watch.validating().track(self._until(flag, batches), "validating", total=len(batches))
             found = dict(predictor.run(shown))

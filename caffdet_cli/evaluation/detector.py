@@ -164,7 +164,7 @@ def detect(
 ) -> tuple[Found, Conventions]:
     """Detections by picture id, labels as class slots; and the conventions with the class list that was used."""
     conventions = with_classes(loaded, annotations, data)
-    predictor = Predictor(prepare(loaded.detector, precision), conventions.spectra, device, precision)
+    predictor = Predictor(prepare(loaded.detector, precision), conventions, device, precision)
     dataset = PairDataset(annotations, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), workers)
     label = f"detecting ({given})" if len(conventions.spectra) > 1 else "detecting"

@@ -76,7 +76,7 @@ def predict(
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
     numbers = precision or "fp32"
-    predictor = Predictor(prepare(loaded.detector, numbers), conventions.spectra, place, numbers)
+    predictor = Predictor(prepare(loaded.detector, numbers), conventions, place, numbers)
     with whole_folder(Path(output), overwrite=overwrite) as folder, closing_workers(batches):
         found = {
             identity: _above(each, score)

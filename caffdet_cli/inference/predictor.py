@@ -12,6 +12,7 @@ from caffdet_cli.data.formats.detections import DetectionArrays
 from caffdet_cli.errors import ConfigError
 from caffdet_cli.models.dino import Dino
 from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.values import Batch, Detections
 
 Given = Literal["pair", "rgb", "ir"]
@@ -21,14 +22,15 @@ class Predictor:
     """Calls a detector on batches, without gradients.
 
     Args:
-        spectra: the detector's stream order.
+        conventions: the detector's stream order, and how its pixels are normalised.
         device: as in `choose_device`.
         precision: "bf16" computes under autocast.
     """
 
-    def __init__(self, detector: Dino, spectra: tuple[Spectrum, ...], device: torch.device, precision: str = "fp32"):
+    def __init__(self, detector: Dino, conventions: Conventions, device: torch.device, precision: str = "fp32"):
         self.detector = detector.to(device)
-        self.spectra = spectra
+        self.spectra = conventions.spectra
+        self.input = conventions.input
         self.device = device
         self.precision = precision
 
@@ -40,7 +42,7 @@ class Predictor:
             given: which spectra a pair model is shown; the other is as if missing.
         """
         self.detector.eval()
-        shown = to_device(only(batch, self.spectra, given), self.device)
+        shown = to_device(only(batch, self.spectra, given), self.device, self.input)
         autocast = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
         with autocast:
             predictions = self.detector(shown)

@@ -106,7 +106,7 @@ class Split(Settings):
     """Picture folders relative to the root, for published annotation files that name pictures without one; the first
     that holds something is taken."""
     names: str = ""
-    """A text file relative to the root: only the pictures that it names, one a line, belong to the split. Empty: all."""
+    """A text file relative to the root: only the pictures that it names, one a line, are of the split. Empty: all."""
     sha256: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$")] = ""
     """Of the names, sorted, each with a newline behind it: another list is refused. Empty: not compared."""
 

@@ -41,6 +41,10 @@ class Augment(Settings):
     that overlaps an object, as DINO's strong augmentation. `independent`: mild brightness and contrast changes drawn
     for each spectrum by itself."""
     modality_dropout: ModalityDropout = ModalityDropout()
+    pixels: Literal["exact", "fast"] = "exact"
+    """`exact`: every step by itself, as published. `fast`: one window and one resize in place of the chain, large JPEG
+    pictures decoded at a half, a quarter or an eighth where that is still finer than what is wanted, and grey infrared
+    ones as one channel. The same geometry; pictures are a little sharper."""
 
     @model_validator(mode="after")
     def _range_ascends(self) -> "Augment":

@@ -19,6 +19,7 @@ from caffdet_cli.benchmark.timing import (
 from caffdet_cli.data.images import read_picture
 from caffdet_cli.inference.predictor import Predictor
 from caffdet_cli.progress import Progress
+from caffdet_cli.settings.conventions import Conventions
 
 CPU = torch.device("cpu")
 
@@ -53,7 +54,7 @@ def test_calls_for_warming_up_are_not_timed():
     ],
 )
 def test_end_to_end_gives_detections_in_pixels_of_the_files(settings, given, tmp_path):
-    predictor = Predictor(tiny_detector(settings), settings.spectra, CPU)
+    predictor = Predictor(tiny_detector(settings), Conventions(spectra=settings.spectra), CPU)
     found = end_to_end(predictor, settings, tmp_path, (60, 90), 2, given)()
     assert len(found) == 2
     for each in found:
@@ -65,7 +66,7 @@ def test_end_to_end_gives_detections_in_pixels_of_the_files(settings, given, tmp
 
 def test_the_network_alone_gives_predictions():
     settings = tiny_pair_settings()
-    predictor = Predictor(tiny_detector(settings).eval(), settings.spectra, CPU)
+    predictor = Predictor(tiny_detector(settings).eval(), Conventions(spectra=settings.spectra), CPU)
     found = network_alone(predictor, noise_batch(2, 64, 96, 2), "pair")()
     assert found.matching.logits.shape[1] == 2
     assert torch.isfinite(found.matching.boxes).all()

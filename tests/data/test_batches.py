@@ -84,9 +84,33 @@ def test_one_spectrum_makes_one_stream():
 
 def test_to_device_moves_every_tensor():
     batch, _ = collate([sample(4, 9)], reference=0)
-    moved = to_device(batch, "meta")
+    moved = to_device(batch, "meta", Input())
     assert {tensor.device.type for pictures in moved.spectra for tensor in pictures} == {"meta"}
     assert moved.ids == batch.ids
+
+
+def test_pixels_are_normalised_where_there_is_a_picture_and_zero_elsewhere():
+    seen = Input(mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
+    pictures = torch.randint(0, 256, (3, 4, 9), dtype=torch.uint8)
+    one = sample(4, 9)._replace(pictures=(pictures, torch.zeros_like(pictures)), present=(True, False))
+    two = sample(6, 5)._replace(pictures=(torch.full((3, 6, 5), 255, dtype=torch.uint8),) * 2)
+    batch, _ = collate([one, two], reference=0)
+    assert batch.spectra[0].pixels.dtype == torch.uint8
+    first, second = to_device(batch, "cpu", seen).spectra
+    mean, std = (torch.tensor(side).view(3, 1, 1) for side in (seen.mean, seen.std))
+    torch.testing.assert_close(first.pixels[0, :, :4], (pictures / 255 - mean) / std)
+    torch.testing.assert_close(first.pixels[1, :, :, :5], ((1 - mean) / std).expand(3, 6, 5))
+    assert not first.pixels[0, :, 4:].any()
+    assert not first.pixels[1, :, :, 5:].any()
+    assert not second.pixels[0].any()
+
+
+def test_deep_and_shallow_pictures_share_a_batch():
+    shallow = sample(4, 9)._replace(pictures=(torch.full((3, 4, 9), 255, dtype=torch.uint8),) * 2)
+    deep = sample(4, 9, value=0.5)
+    batch, _ = collate([shallow, deep], reference=0)
+    assert batch.spectra[0].pixels.dtype == torch.float32
+    assert batch.spectra[0].pixels[:, 0, 0, 0].tolist() == [1.0, 0.5]
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(), st.integers(0, 5), st.booleans())
@@ -238,6 +262,7 @@ def test_batches_reach_the_device(dataset):
     load = loader(dataset, EpochSampler(len(dataset), 2, 0, shuffle=False), workers=2, pin_memory=True)
     batch, _ = next(iter(load))
     assert batch.spectra[0].pixels.is_pinned()
-    moved = to_device(batch, "cuda")
-    assert torch.equal(moved.spectra[1].pixels.cpu(), batch.spectra[1].pixels)
+    moved = to_device(batch, "cuda", Input())
+    here = to_device(batch, "cpu", Input())
+    torch.testing.assert_close(moved.spectra[1].pixels.cpu(), here.spectra[1].pixels)
     assert np.isfinite(moved.spectra[0].pixels.cpu()).all()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from caffdet_cli.data.annotations import no_objects
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.errors import DatasetError
@@ -56,7 +57,7 @@ def test_streams_come_in_the_order_of_the_model(annotations):
     assert torch.equal(rgb_first.pictures[0], ir_first.pictures[1])
     assert torch.equal(rgb_first.pictures[1], ir_first.pictures[0])
     ir = cv2.imread(str(annotations.examples[0].ir), cv2.IMREAD_UNCHANGED)
-    torch.testing.assert_close(ir_first.pictures[0], torch.from_numpy(ir / 255).float().expand(3, -1, -1))
+    assert torch.equal(ir_first.pictures[0], torch.from_numpy(ir).expand(3, -1, -1))
 
 
 def test_a_one_spectrum_model_gets_only_its_own(annotations):
@@ -72,7 +73,7 @@ def test_boxes_are_fractions_around_the_bright_rectangles(annotations):
         for x, y, width, height in sample.targets.boxes.tolist():
             left, top = round((x - width / 2) * 64), round((y - height / 2) * 48)
             inside = sample.pictures[1][0, top : top + round(height * 48), left : left + round(width * 64)]
-            assert inside.min() > 0.7
+            assert inside.min() > 0.7 * 255
     assert sample.size == sample.original_size == (48, 64)
 
 
@@ -191,8 +192,8 @@ def test_an_rgb_picture_of_another_size_comes_to_the_infrared_grid(annotations):
     cv2.imwrite(str(path), cv2.resize(picture, (160, 96)))
     sample = PairDataset(annotations, conventions(), None, 0)[0]
     assert sample.pictures[0].shape == sample.pictures[1].shape
-    back = torch.from_numpy(picture[..., ::-1] / 255).float().permute(2, 0, 1)
-    assert (sample.pictures[0] - back).abs().mean() < 0.05
+    back = torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)
+    assert (sample.pictures[0].float() - back).abs().mean() < 0.05 * 255
 
 
 def test_an_infrared_picture_of_another_size_than_annotated_is_an_error(annotations):
@@ -238,3 +239,46 @@ def test_real_pairs_are_read(shared):
     sample = PairDataset(annotations, conventions(classes=names), None, 0)[0]
     assert sample.present == (True, True)
     assert sample.original_size == (512, 640)
+
+
+def test_fast_pixels_are_about_the_same_with_the_same_boxes(annotations):
+    """The same draw; resampled once, in place of twice."""
+    fast = AUGMENT.model_copy(update={"pixels": "fast", "photometric": "none"})
+    exact = AUGMENT.model_copy(update={"photometric": "none"})
+    for epoch in range(6):
+        first, second = (PairDataset(annotations, conventions(), one, 0)[epoch, 0] for one in (exact, fast))
+        assert first.size == second.size
+        assert first.targets.labels.tolist() == second.targets.labels.tolist()
+        torch.testing.assert_close(first.targets.boxes, second.targets.boxes, atol=0.03, rtol=0)
+        for a, b in zip(first.pictures, second.pictures, strict=True):
+            assert (a.float() - b.float()).abs().mean() < 12
+
+
+def test_large_jpeg_pictures_are_decoded_small_where_that_is_fine_enough(annotations, tmp_path):
+    ramp = np.linspace(0, 255, 1600, dtype=np.uint8)[None, :, None].repeat(1200, axis=0).repeat(3, axis=2)
+    paths = [tmp_path / "rgb.jpg", tmp_path / "ir.jpg"]
+    for path in paths:
+        cv2.imwrite(str(path), ramp)
+    large = changed(annotations, 0, rgb=paths[0], ir=paths[1], width=1600, height=1200, objects=no_objects())
+    fast = Augment(flip=0, crop=0, scales=(120,), pixels="fast")
+    data = PairDataset(large, conventions(), fast, 0)
+    found = data[0]
+    assert found.size == (120, 160)
+    assert found.original_size == (1200, 1600)
+    for picture in found.pictures:
+        assert (picture[0, 60].float() - torch.linspace(0, 255, 160)).abs().max() < 4
+    paths[1].unlink()
+    cv2.imwrite(str(paths[1]), ramp[:600])
+    with pytest.raises(DatasetError, match=r"ir.jpg is 1600x600, but .* says 1600x1200"):
+        data[0]
+
+
+def test_coloured_infrared_pictures_keep_their_channels_in_fast_mode(annotations, tmp_path):
+    colours = np.zeros((48, 64, 3), np.uint8)
+    colours[..., 2] = 250  # red in OpenCV's order
+    cv2.imwrite(str(tmp_path / "ir.jpg"), colours)
+    coloured = changed(annotations, 0, ir=tmp_path / "ir.jpg")
+    fast = Augment(flip=0, crop=0, scales=(48,), pixels="fast")
+    red, green, _ = PairDataset(coloured, conventions(), fast, 0)[0].pictures[1].float().mean(dim=(1, 2)).tolist()
+    assert red > 200
+    assert green < 50

@@ -63,7 +63,7 @@ def test_a_list_without_names_is_refused(root):
 
 def test_a_list_that_is_no_text_is_refused(root):
     (root / "val.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match="byte 0: .*UTF-8"):
+    with pytest.raises(DatasetError, match=r"byte 0: .*UTF-8"):
         ids(root)
 
 

@@ -6,18 +6,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caffdet_cli.data.geometry import Geometry, Window, resize_size, training_geometry
 from caffdet_cli.data.transforms import (
     clip,
     crop,
+    followed,
     for_evaluation,
     for_training,
     fractions,
     hflip,
     lost_spectrum,
+    merged,
     normalised,
     pair_of,
     resize,
-    resize_size,
 )
 from caffdet_cli.settings.train import Augment, ModalityDropout
 
@@ -97,6 +99,37 @@ def test_boxes_follow_the_whole_training_recipe(box, seed, deep):
     assert max(changed.size) <= 150
     if len(changed.boxes) and changed.pictures[0].max() > 0:
         assert_boxes_follow(changed, 4)
+
+
+@given(boxes(smallest=16), st.integers(0, 10_000), st.booleans())
+def test_boxes_follow_a_merged_chain_too(box, seed, deep):
+    augment = Augment(scales=(90, 120), max_side=150, crop_scales=(70, 80), crop_range=(50, 75))
+    pair = pair_with(box, np.float32 if deep else np.uint8, second=(2 * HEIGHT, 2 * WIDTH))
+    changed = merged(pair, training_geometry(pair.size, augment, np.random.default_rng(seed)))
+    assert tuple(changed.pictures[0].shape) == tuple(changed.pictures[1].shape) == (3, *changed.size)
+    if len(changed.boxes) and changed.pictures[0].max() > 0:
+        assert_boxes_follow(changed, 4)
+
+
+@given(st.integers(0, 10_000))
+def test_a_merged_chain_ends_where_the_steps_end(seed):
+    """The same size and, up to half a pixel of the file and what resampling twice blurs, the same picture."""
+    augment = Augment(scales=(48, 72), max_side=150, crop_scales=(70, 80), crop_range=(50, 75))
+    ramps = np.stack(np.meshgrid(np.arange(WIDTH) * 3, np.arange(HEIGHT) * 4), axis=-1).astype(np.uint8)
+    pair = pair_of((np.dstack([ramps, ramps[..., :1]]),), np.array([[20, 10, 70, 50]]), np.array([1]), (HEIGHT, WIDTH))
+    geometry = training_geometry(pair.size, augment, np.random.default_rng(seed))
+    stepwise, once = followed(pair, geometry), merged(pair, geometry)
+    assert stepwise.size == once.size == geometry.end
+    assert (stepwise.pictures[0].float() - once.pictures[0].float()).abs().max() <= 6
+    assert len(stepwise.boxes) == len(once.boxes)
+    torch.testing.assert_close(
+        stepwise.boxes.as_subclass(torch.Tensor), once.boxes.as_subclass(torch.Tensor), atol=2, rtol=0
+    )
+
+
+def test_the_scale_of_a_chain_says_how_fine_the_picture_must_be():
+    assert Geometry((1024, 1280), False, ((480, 600),)).enough == 480
+    assert Geometry((1000, 2000), False, ((500, 1000), Window(10, 10, 250, 500), (480, 960))).enough == 960
 
 
 def test_a_second_picture_of_another_size_comes_to_the_grid_of_the_first():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
+from caffdet_cli.data.batches import EpochSampler, closing_workers, loader, to_device
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.engine.job import new_job
 from caffdet_cli.engine.stopping import StopFlag
@@ -86,7 +86,8 @@ def test_a_kept_batch_has_everything_to_replay_it(tiny_files):
     batch, targets = next(iter(trainer.batches))
     assert (facts["ids"], facts["reference"]) == (batch.ids, batch.reference)
     tensors = load_file(kept / "batch.safetensors")
-    for stream, pictures in enumerate(batch.spectra):
+    seen = to_device(batch, "cpu", trainer.job.conventions.input)
+    for stream, pictures in enumerate(seen.spectra):
         for field, tensor in pictures._asdict().items():
             assert torch.equal(tensors[f"{field}.{stream}"], tensor)
     for index, each in enumerate(targets):

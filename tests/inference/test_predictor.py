@@ -51,7 +51,7 @@ def test_a_detector_of_one_spectrum_is_always_shown_it():
 
 
 def test_removing_a_spectrum_changes_what_is_found():
-    predictor = Predictor(tiny_detector(tiny_pair_settings()), ("ir", "rgb"), torch.device("cpu"))
+    predictor = Predictor(tiny_detector(tiny_pair_settings()), Conventions(spectra=("ir", "rgb")), torch.device("cpu"))
     batch = tiny_batch([(48, 64)], spectra=2)
     both, ir, rgb = (predictor(batch, given)[0].scores for given in ("pair", "ir", "rgb"))
     assert not torch.equal(both, ir)
@@ -62,7 +62,7 @@ def test_predicting_leaves_generators_gradients_and_threads_alone():
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     network = tiny_detector(tiny_settings())
     torch.set_rng_state(before)
-    Predictor(network, ("rgb",), torch.device("cpu"))(tiny_batch([(48, 64)]))
+    Predictor(network, Conventions(), torch.device("cpu"))(tiny_batch([(48, 64)]))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
     assert all(each.grad is None for each in network.parameters())
@@ -70,7 +70,7 @@ def test_predicting_leaves_generators_gradients_and_threads_alone():
 
 def test_bf16_finds_about_the_same():
     network, batch = tiny_detector(tiny_settings()), tiny_batch([(48, 64)])
-    exact, rough = (Predictor(network, ("rgb",), torch.device("cpu"), word)(batch)[0] for word in ("fp32", "bf16"))
+    exact, rough = (Predictor(network, Conventions(), torch.device("cpu"), word)(batch)[0] for word in ("fp32", "bf16"))
     assert rough.scores.sort().values == pytest.approx(exact.scores.sort().values, abs=0.05)
     assert not torch.equal(rough.scores, exact.scores)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from harness import Case
 
-from caffdet_cli.data.transforms import Pair, clip, crop, hflip, resize, resize_size
+from caffdet_cli.data.geometry import resize_size
+from caffdet_cli.data.transforms import Pair, clip, crop, hflip, resize
 
 RESIZE = "bilinear, antialiased"
 

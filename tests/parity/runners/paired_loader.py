@@ -11,9 +11,10 @@ from harness import Case
 from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.dataset import PairDataset, Sample
 from caffdet_cli.data.formats.coco import read_coco
+from caffdet_cli.data.geometry import resize_size
 from caffdet_cli.data.images import read_picture
 from caffdet_cli.data.thermal import to_model_range
-from caffdet_cli.data.transforms import Pair, pair_of, resize_size
+from caffdet_cli.data.transforms import Pair, normalised, pair_of
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.data import PerImageRule
 from caffdet_cli.settings.model import Input
@@ -55,7 +56,7 @@ def check_sample(case: Case, operation: dict[str, Any]) -> None:
     case.check_exact("files", [str(first), str(second)], [str(example.ir), str(example.rgb)], operation["targets"])
     sample = PairDataset(annotations, published(annotations, parameters), augment=None, seed=0)[index]
     for name, picture in zip(operation["array"], sample.pictures, strict=True):
-        case.check(name, picture)
+        case.check(name, normalised(picture, tuple(parameters["mean"]), tuple(parameters["std"])))
     check_targets(case, operation["targets"], targets_of(sample, example))
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from harness import Case
 
-from caffdet_cli.data.transforms import Pair, fractions, normalised, pair_of, resize_size
+from caffdet_cli.data.geometry import resize_size
+from caffdet_cli.data.transforms import Pair, fractions, normalised, pair_of
 from runners.geometry import changed, limit, require
 
 
