@@ -1,5 +1,6 @@
-"""`caffdet convert`: a raw data set to paired COCO."""
+"""`caffdet convert`: a raw data set to paired COCO, or to a form for other programs."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -15,14 +16,21 @@ if TYPE_CHECKING:
 
 def command(
     format: Annotated[
-        str | None, typer.Argument(metavar="FORMAT", help="llvip, flir, voc or coco.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="FORMAT", help="llvip, flir, voc, yolo, coco, ...: alone it lists all.", show_default=False
+        ),
     ] = None,
     source: Annotated[
         str | None, typer.Argument(metavar="SOURCE", help="The data set's folder.", show_default=False)
     ] = None,
     output: options.Output = None,
+    to: Annotated[
+        Literal["coco", "yolo", "voc"] | None,
+        typer.Option("--to", help="Write a form for other programs. Default: paired COCO, which caffdet reads."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Any fault is an error; nothing is written then.")] = False,
-    copy: Annotated[bool, typer.Option("--copy", help="Copy the pictures too.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the pictures too; --to yolo and voc always do.")] = False,
     classes: Annotated[
         str | None, typer.Option("--classes", metavar="A,B", help="The only classes to keep, in this order.")
     ] = None,
@@ -51,7 +59,8 @@ def command(
     """Turn a raw data set into paired COCO, and check every picture and box of it.
 
     Writes train.json, val.json, test.json (as many as there are) and dataset.toml; pictures stay where they are.
-    What does not fit is repaired or dropped, and listed.
+    What does not fit is repaired or dropped, and listed. With --to the same goes to a form for other programs; what
+    that form cannot say is listed too.
     """
     from pathlib import Path
 
@@ -70,6 +79,7 @@ def command(
             format,
             Path(source),
             Path(output),
+            to=to,
             strict=strict,
             copy=copy,
             classes=None if classes is None else classes.split(","),
@@ -106,10 +116,21 @@ def _show(report: "ConvertReport") -> None:
         f"{found.pictures} {word} and {found.boxes} boxes read, {found.lost_pictures} and {found.lost_boxes} left out; "
         f"classes: {', '.join(report.classes)}; boxes in {report.label_spectrum} pixels"
     )
-    if report.written:
+    if report.release:
+        echo(f"Annotations: {report.release}")
+    if report.written and report.to is not None:
+        echo(f"Written to {report.output} as {report.to}. Read it back: {_back(report)}")
+    elif report.written:
         echo(f"Written to {report.output}. Next: caffdet visualize --dataset {report.output} -o pictures")
     else:
         echo(f"Nothing was written to {report.output} (--dry-run)")
+
+
+def _back(report: "ConvertReport") -> str:
+    """The command that turns an export into paired COCO."""
+    told = report.to != "coco" and len(report.spectra) == 2 and report.label_spectrum == "rgb"
+    words = f"caffdet convert {report.to} {shlex.quote(str(report.output))} -o DIR"
+    return f"{words} --label-spectrum rgb" if told else words
 
 
 def _as_json(report: "ConvertReport") -> dict[str, Any]:
@@ -117,6 +138,7 @@ def _as_json(report: "ConvertReport") -> dict[str, Any]:
     return {
         "schema": 1,
         "format": report.format,
+        "to": report.to,
         "source": str(report.source),
         "output": str(report.output),
         "written": report.written,

@@ -74,7 +74,9 @@ def to_device(batch: Batch, device: torch.device | str, input: Input) -> Batch:
 def _normalised(pictures: Pictures, input: Input) -> Pictures:
     """Pixels outside of a picture, and all of an absent one, are 0 after it."""
     nothing = pictures.padding | ~pictures.present[:, None, None]  # (B, H, W)
-    pixels = normalised(pictures.pixels, input.mean, input.std).masked_fill_(nothing[:, None], 0)
+    pixels = normalised(pictures.pixels, input.mean, input.std)
+    if nothing.device.type != "cpu" or nothing.any():  # to ask another device takes longer than to do it
+        pixels.masked_fill_(nothing[:, None], 0)
     return pictures._replace(pixels=pixels)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffdet_cli.data.annotations import AnnotationSet, Example, Objects
+from caffdet_cli.data.findings import Action
 from caffdet_cli.data.formats.layout import Request
 from caffdet_cli.data.images import read_picture
 from caffdet_cli.errors import DatasetError
@@ -29,20 +30,28 @@ class _Probe(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """One split whose pictures exist and whose boxes lie inside them."""
+    """One split whose pictures exist and whose boxes fit them."""
 
     annotations: AnnotationSet
     other_sizes: dict[int | str, tuple[int, int]]
     """Width and height of the partner by picture id, where it differs from the label spectrum's."""
 
 
-def check(annotations: AnnotationSet, spectra: Sequence[Spectrum], split: str, request: Request) -> Checked:
+def check(
+    annotations: AnnotationSet,
+    spectra: Sequence[Spectrum],
+    split: str,
+    request: Request,
+    *,
+    whole_boxes: bool = False,
+) -> Checked:
     """Decode every picture; drop or repair what does not fit, and write it down in the request's findings.
 
     Args:
         spectra: those that the data set has: each picture needs all of them.
+        whole_boxes: those that reach out of the picture are not cut to it.
     """
-    checker = _Checker(annotations, spectra, request)
+    checker = _Checker(annotations, spectra, request, whole_boxes)
     kept = []
     paths = [path for example in annotations.examples for path in (example.rgb, example.ir) if path is not None]
     probes = _probes(paths)
@@ -79,12 +88,13 @@ def _probes(paths: Iterable[Path]) -> Generator[_Probe, None, None]:
 
 
 class _Checker:
-    def __init__(self, annotations: AnnotationSet, spectra: Sequence[Spectrum], request: Request):
+    def __init__(self, annotations: AnnotationSet, spectra: Sequence[Spectrum], request: Request, whole_boxes: bool):
         self.other_sizes: dict[int | str, tuple[int, int]] = {}
         self._set = annotations
         self._spectra = spectra
         self._request = request
         self._findings = request.findings
+        self._whole = whole_boxes
 
     def example(self, example: Example, found: dict[Path, _Probe]) -> Example | None:
         """The example as it fits, or None."""
@@ -141,7 +151,7 @@ class _Checker:
         return size
 
     def _objects(self, example: Example, width: int, height: int) -> Objects:
-        """Boxes cut to the picture; those outside are left out."""
+        """Boxes cut to the picture, or whole; those outside are left out."""
         objects = example.objects
         clipped = np.clip(objects.boxes, 0.0, np.array([width, height, width, height], np.float64))
         inside = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
@@ -149,12 +159,14 @@ class _Checker:
         for row in np.flatnonzero(changed).tolist():
             where, box = self._place(example), _corners(objects.boxes[row])
             if inside[row]:
-                what = f"corners {box} reach out of {_by((width, height))}; cut to it"
-                self._findings.add("box outside", f"{where}: object {objects.ids[row]}", what, "repaired")
+                done: Action = "noted" if self._whole else "repaired"
+                then = "whole, as it is evaluated" if self._whole else "cut to it"
+                what = f"corners {box} reach out of {_by((width, height))}; {then}"
+                self._findings.add("box outside", f"{where}: object {objects.ids[row]}", what, done)
             else:
                 what = f"corners {box} lie outside {_by((width, height))}"
                 self._findings.add("box outside", f"{where}: object {objects.ids[row]}", what, "dropped", boxes=1)
-        return _cut(objects, clipped, inside, changed)
+        return objects.where(inside) if self._whole else _cut(objects, clipped, inside, changed)
 
     def _place(self, example: Example) -> str:
         path = (example.rgb, example.ir)[self._set.label_spectrum == "ir"] or example.rgb or example.ir

@@ -1,7 +1,7 @@
 """Raw data sets -> paired COCO: reads a layout, checks every picture and box, and writes what fits.
 
 Output folder: `{train,val,test}.json`, as many as the source has, and `dataset.toml`. Pictures stay where they are, or
-are copied into `pictures/`.
+are copied into `pictures/`. Or back to a form that other programs read: `export.py`.
 """
 
 import os
@@ -16,7 +16,10 @@ import tomli_w
 
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.check import Checked, check
+from caffdet_cli.data.export import Export, earlier_files, remove_stale, write_back
+from caffdet_cli.data.export_fit import Target, fitting
 from caffdet_cli.data.findings import FindingLog
+from caffdet_cli.data.formats.coco_folder import is_converted
 from caffdet_cli.data.formats.coco_write import write_coco
 from caffdet_cli.data.formats.layout import SPLITS, LabelPolicy, Raw, Request, SplitName
 from caffdet_cli.data.raw import is_verified, read_raw, source_folder
@@ -28,6 +31,8 @@ from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.load import load_config
 
 _PICTURES = "pictures"
+_OWN = ("voc", "yolo")
+"""Formats of a user's own data."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class ConvertReport:
     findings: FindingLog
     verified: bool  # False: the layout was written from a description, and never tried on real files
     release: str  # which annotations these are, where several were published
+    to: Target | None = None  # None: paired COCO
 
 
 def convert(
@@ -60,6 +66,7 @@ def convert(
     source: Path,
     output: Path,
     *,
+    to: Target | None = None,
     strict: bool = False,
     copy: bool = False,
     classes: Sequence[str] | None = None,
@@ -75,8 +82,9 @@ def convert(
     """Convert one data set.
 
     Args:
+        to: the form to write, for other programs; None: paired COCO, which all of caffdet reads.
         strict: any fault is an error, and nothing is written. Else it is repaired, or the item dropped.
-        copy: copy the pictures too, so that the output can be moved.
+        copy: copy the pictures too, so that the output can be moved; `yolo` and `voc` always do.
         classes: the only ones to keep, in this order. None: those of the format, or all that are found.
         label_spectrum: in whose pixels the boxes are; None: infrared where there are both.
         labels: whose labels count, for formats that label each spectrum by itself; None: the label spectrum's. `rgb`
@@ -96,6 +104,7 @@ def convert(
     source, output = source_folder(source), Path(os.path.abspath(output))
     _keep_apart(source, output)
     fresh_folder(output, overwrite)
+    earlier = set() if to is None else earlier_files(output)
     wanted = None if classes is None else _distinct(classes)
     if labels in ("rgb", "ir") and label_spectrum not in (None, labels):
         raise DatasetError(f"labels of {labels} are in {labels} pixels; leave out label_spectrum = {label_spectrum}")
@@ -103,17 +112,30 @@ def convert(
     folder = nullcontext() if dry_run else whole_folder(output, overwrite=overwrite)
     with folder as part:
         raw = read_raw(format, request)
-        checked = {split: check(one, raw.spectra, split, request) for split, one in raw.splits.items()}
-        report = _report(format, output, raw, checked, request, written=part is not None)
+        checked = {
+            split: check(one, raw.spectra, split, request, whole_boxes=raw.whole_boxes)
+            for split, one in raw.splits.items()
+        }
+        root = _picture_root(checked, source)
+        _keep_apart(root, output)
+        if to is not None:
+            checked = fitting(to, checked, raw.spectra, request)
+        report = replace(_report(format, output, raw, checked, request, written=part is not None), to=to)
         if strict and findings.faults:
             raise Findings(
                 f"{findings.faults} findings in {source}: {findings.summary()}; nothing was written. "
                 "Mend the files, or leave --strict out to drop or repair them"
             )
-        if part is not None:
-            _write(part, checked, report, request, copy)
-    if report.written:
+        if part is not None and to is None:
+            _write(part, checked, report, request, copy, root)
+        elif part is not None and to is not None:
+            sets = {split: one.annotations for split, one in checked.items()}
+            root_as, made_by = _root_as(root, output), f"{_made_by(format)} --to {to}"
+            write_back(part, Export(to, sets, raw.spectra, root, root_as, copy, made_by, raw.release, request))
+    if report.written and to is None:
         _remove_stale(output, report)
+    elif report.written:
+        remove_stale(output, earlier)
     return report
 
 
@@ -122,6 +144,21 @@ def _keep_apart(source: Path, output: Path) -> None:
     here, there = Path(os.path.realpath(source)), Path(os.path.realpath(output))
     if here == there or here.is_relative_to(there):
         raise OutputError(f"--output {output} holds the source {source}; choose another --output")
+
+
+def _picture_root(checked: Mapping[SplitName, Checked], source: Path) -> Path:
+    """The source, or the folder that all pictures are in where a converted source has them elsewhere."""
+    examples = (example for one in checked.values() for example in one.annotations.examples)
+    folders = {path.parent for example in examples for path in (example.rgb, example.ir) if path is not None}
+    if all(folder.is_relative_to(source) for folder in folders):
+        return source
+    return Path(os.path.commonpath(folders))
+
+
+def _made_by(format: str) -> str:
+    from caffdet_cli import __version__
+
+    return f"caffdet {__version__} convert {format}"
 
 
 def _distinct(classes: Sequence[str]) -> tuple[str, ...]:
@@ -152,22 +189,25 @@ def _report(
         spectra=raw.spectra,
         label_spectrum=next(iter(sets.values())).label_spectrum,
         findings=request.findings,
-        verified=is_verified(format),
+        verified=is_verified(format) and raw.verified,
         release=raw.release,
     )
 
 
 def _write(
-    part: Path, checked: Mapping[SplitName, Checked], report: ConvertReport, request: Request, copy: bool
+    part: Path,
+    checked: Mapping[SplitName, Checked],
+    report: ConvertReport,
+    request: Request,
+    copy: bool,
+    pictures: Path,
 ) -> None:
-    from caffdet_cli import __version__
-
-    root, made_by = request.source, f"caffdet {__version__} convert {report.format}"
+    root, made_by = pictures, _made_by(report.format)
     root_as = None if copy else _root_as(root, report.output)
     for split, (annotations, other_sizes) in checked.items():
         if copy:
             root = part / _PICTURES
-            annotations = _copied(annotations, root, split, request)
+            annotations = _copied(annotations, root, pictures, split, request)
         write_coco(
             annotations,
             part / f"{split}.json",
@@ -197,11 +237,13 @@ def _root_as(source: Path, output: Path) -> str:
     return relative.as_posix() if relative.parts.count("..") <= 1 else source.as_posix()
 
 
-def _copied(annotations: AnnotationSet, root: Path, split: SplitName, request: Request) -> AnnotationSet:
-    """The same annotations with their pictures copied below `root`, in the source's folders."""
+def _copied(
+    annotations: AnnotationSet, root: Path, pictures: Path, split: SplitName, request: Request
+) -> AnnotationSet:
+    """The same annotations with their pictures copied below `root`, in the folders that they have in `pictures`."""
     examples = []
     for example in request.progress.track(annotations.examples, f"copying pictures of {split}"):
-        rgb, ir = (None if path is None else _copy(path, root, request.source) for path in (example.rgb, example.ir))
+        rgb, ir = (None if path is None else _copy(path, root, pictures) for path in (example.rgb, example.ir))
         examples.append(replace(example, rgb=rgb, ir=ir))
     return replace(annotations, examples=tuple(examples))
 
@@ -215,7 +257,7 @@ def _copy(picture: Path, root: Path, source: Path) -> Path:
 
 def _toml(report: ConvertReport) -> str:
     """`dataset.toml`: the [data] table of the settings. What is known of a shipped data set comes from there."""
-    own = report.format == "voc"  # a user's own data: what learns from random weights
+    own = report.format in _OWN  # what learns from random weights
     kind = "caff-lite-dino" if len(report.spectra) == 2 else "lite-dino"
     table = {
         "name": re.sub(r"[^\w.+-]", "-", report.output.name) if own else report.format,
@@ -224,7 +266,7 @@ def _toml(report: ConvertReport) -> str:
         "label_spectrum": report.label_spectrum,
         "model": f"{kind}-r18" if own else f"{kind}-r50",
         "recipe": "from-scratch" if own else "caff-lite",
-        **_known(report.format),
+        **_known(report),
         "splits": {split: {"annotations": [f"{split}.json"]} for split in report.splits},
     }
     document: dict[str, object] = {"data": {key: value for key, value in table.items() if value != ""}}
@@ -233,10 +275,13 @@ def _toml(report: ConvertReport) -> str:
     return tomli_w.dumps(document)
 
 
-def _known(format: str) -> dict[str, str]:
+def _known(report: ConvertReport) -> dict[str, str]:
     """Licence and home page of a shipped data set; of one of single pictures also its model and recipe."""
-    if format == "voc":
+    if report.format in _OWN:
         return {}
-    data = load_config(dataset=format).config.data
+    again = report.format == "coco" and is_converted(report.source)
+    data = load_config(dataset=str(report.source) if again else report.format).config.data
     known = {"licence": data.licence, "homepage": data.homepage}
-    return {**known, "model": data.model, "recipe": data.recipe} if format == "coco" else known
+    if again:
+        known["name"] = data.name
+    return {**known, "model": data.model, "recipe": data.recipe} if report.format == "coco" else known

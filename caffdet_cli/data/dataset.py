@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.geometry import Geometry, Size, evaluation_geometry, training_geometry
 from caffdet_cli.data.images import decode, picture_bytes, read_picture
-from caffdet_cli.data.thermal import to_model_range
+from caffdet_cli.data.thermal import to_range
 from caffdet_cli.data.transforms import (
     Pair,
     clip,
@@ -135,7 +135,7 @@ class PairDataset(Dataset[Sample]):
         picture = decode(picture_bytes(path), path, enough, grey=grey)
         if spectrum == self.annotations.label_spectrum:
             check_size(path, (picture.height, picture.width), example, self.annotations.source)
-        return to_model_range(picture.pixels, spectrum, self.conventions.thermal)
+        return to_range(picture.pixels, spectrum, self.conventions.thermal)
 
     @cached_property
     def grey_infrared(self) -> bool:

@@ -11,7 +11,20 @@ from typing import NamedTuple
 import numpy as np
 
 from caffdet_cli.data.annotations import AnnotationSet, Example, Objects
-from caffdet_cli.data.formats import coco_folder, flir, llvip, voc_folder
+from caffdet_cli.data.formats import (
+    coco_folder,
+    cvc14,
+    dronevehicle,
+    flir,
+    kaist,
+    kaist_sources,
+    llvip,
+    m3fd,
+    msrs,
+    vedai,
+    voc_folder,
+    yolo,
+)
 from caffdet_cli.data.formats.layout import Raw, Request, entries
 from caffdet_cli.errors import DatasetError
 
@@ -29,9 +42,24 @@ class _Layout(NamedTuple):
 
 
 _LAYOUTS: dict[str, _Layout] = {  # narrow ones first: LLVIP and FLIR have VOC files too
+    "kaist": _Layout(
+        kaist.looks_like_kaist, kaist.read_kaist_folder, kaist.LOOKS, variants=kaist_sources.VARIANTS, apart=True
+    ),
+    "cvc14": _Layout(cvc14.looks_like_cvc14, cvc14.read_cvc14_folder, cvc14.LOOKS, verified=False, apart=True),
     "llvip": _Layout(llvip.looks_like_llvip, llvip.read_llvip, llvip.LOOKS),
     "flir": _Layout(flir.looks_like_flir, flir.read_flir, flir.LOOKS),
+    "vedai": _Layout(vedai.looks_like_vedai, vedai.read_vedai, vedai.LOOKS, verified=False, variants=vedai.FOLDS),
+    "dronevehicle": _Layout(
+        dronevehicle.looks_like_dronevehicle,
+        dronevehicle.read_dronevehicle,
+        dronevehicle.LOOKS,
+        verified=False,
+        apart=True,
+    ),
+    "m3fd": _Layout(m3fd.looks_like_m3fd, m3fd.read_m3fd, m3fd.LOOKS),
+    "msrs": _Layout(msrs.looks_like_msrs, msrs.read_msrs, msrs.LOOKS, variants=msrs.VARIANTS, apart=True),
     "voc": _Layout(voc_folder.looks_like_voc, voc_folder.read_voc_folder, voc_folder.LOOKS),
+    "yolo": _Layout(yolo.looks_like_yolo, yolo.read_yolo, yolo.LOOKS, variants=yolo.VARIANTS, apart=True),
     "coco": _Layout(coco_folder.looks_like_coco, coco_folder.read_coco_folder, coco_folder.LOOKS),
 }
 
@@ -121,7 +149,8 @@ def _hint(request: Request) -> str:
         return f"It is converted already: --dataset {source}"
     if other := recognise(source):
         return f"It looks like {other}: caffdet convert {other} {shlex.quote(str(source))} -o DIR"
-    inside = {folder: recognise(folder) for folder in sorted(entries(source)) if folder.is_dir()}
+    folders = (folder for folder in sorted(entries(source)) if folder.is_dir())
+    inside = {folder: recognise(folder) for folder in folders if not (folder / "dataset.toml").is_file()}
     fitting = [f"caffdet convert {name} {shlex.quote(str(folder))} -o DIR" for folder, name in inside.items() if name]
     if fitting:
         return f"A folder inside it fits: {fitting[0]}"

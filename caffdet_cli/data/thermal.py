@@ -27,11 +27,14 @@ def to_model_range(
     picture: NDArray[Any], spectrum: Spectrum, rule: FixedThermal
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
     """A picture as `read_picture` returns it, (h, w) or (h, w, 3), as (h, w, 3): uint8, or float32 in 0..1."""
+    return three_channels(to_range(picture, spectrum, rule))
+
+
+def to_range(picture: NDArray[Any], spectrum: Spectrum, rule: FixedThermal) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """The same with the channels that the picture has."""
     if picture.dtype == np.uint8:
-        return three_channels(picture)
-    if spectrum == "ir":
-        return three_channels(by_rule(picture, rule))
-    return three_channels(_visible(picture))
+        return picture
+    return by_rule(picture, rule) if spectrum == "ir" else _visible(picture)
 
 
 def by_rule(counts: NDArray[Any], rule: FixedThermal) -> NDArray[np.float32]:

@@ -44,7 +44,7 @@ class Pair(NamedTuple):
 
 
 def pair_of(pictures: tuple[NDArray[Any] | None, ...], boxes: NDArray[Any], labels: NDArray[Any], size: Size) -> Pair:
-    """A `Pair` from arrays: pictures (h, w, 3), boxes (n, 4) xyxy in pixels of `size`."""
+    """A `Pair` from arrays: pictures (h, w, 3) or (h, w), boxes (n, 4) xyxy in pixels of `size`."""
     canvas = tv_tensors.BoundingBoxes(
         torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4), format="XYXY", canvas_size=size
     )
@@ -54,7 +54,8 @@ def pair_of(pictures: tuple[NDArray[Any] | None, ...], boxes: NDArray[Any], labe
 
 def _view(picture: NDArray[Any]) -> Tensor:
     pixels = torch.from_numpy(np.ascontiguousarray(picture))
-    view: Tensor = tv_tensors.Image(pixels.permute(2, 0, 1))  # channels last in memory: resized twice as fast
+    planes = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)  # not moved: resized twice as fast
+    view: Tensor = tv_tensors.Image(planes)
     return view
 
 
@@ -113,7 +114,7 @@ def followed(pair: Pair, geometry: Geometry) -> Pair:
         pair = hflip(pair)
     for step in geometry.steps:
         pair = crop(pair, *map(round, step)) if isinstance(step, Window) else resize(pair, step)
-    return pair
+    return _three_channels(pair)
 
 
 def merged(pair: Pair, geometry: Geometry) -> Pair:
@@ -132,8 +133,14 @@ def merged(pair: Pair, geometry: Geometry) -> Pair:
         )
         return part
 
-    pair = clip(_each(pair, step))
+    pair = _three_channels(clip(_each(pair, step)))
     return hflip(pair) if geometry.flip else pair
+
+
+def _three_channels(pair: Pair) -> Pair:
+    """Pictures of one channel seen as three equal ones; until here one was enough."""
+    seen = (None if one is None else tv_tensors.wrap(one.expand(3, -1, -1), like=one) for one in pair.pictures)
+    return pair._replace(pictures=tuple(seen))
 
 
 def _whole(window: Window, size: Size, picture: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -228,8 +235,9 @@ def _map(
 
 def normalised(pictures: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """(..., 3, h, w) uint8, or float32 in 0..1, to float32 with `mean` and `std` (of values in 0..1) taken out."""
-    pixels = functional.to_dtype(pictures.as_subclass(Tensor), torch.float32, scale=True)
-    result: Tensor = functional.normalize(pixels, list(mean), list(std))
+    given = pictures.as_subclass(Tensor)
+    pixels = functional.to_dtype(given, torch.float32, scale=True)
+    result: Tensor = functional.normalize(pixels, list(mean), list(std), inplace=pixels is not given)
     return result
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from caffdet_cli.data.annotations import AnnotationSet, Category, Example, Objects
 from caffdet_cli.data.findings import FindingLog
@@ -52,7 +53,7 @@ def read_coco(
     categories = _categories(path, document["categories"])
     frames = _frames(path, document["images"], folders, findings)
     order = {key: position for position, key in enumerate(frames)}
-    rows = read_rows(path, document["annotations"], order, categories, findings)
+    rows = read_rows(path, document["annotations"], order, categories, findings, own=bool(own))
     examples = _examples(list(frames.values()), rows)
     return AnnotationSet(
         examples=examples,
@@ -174,6 +175,11 @@ def _side(record: dict[str, Any], key: str, place: str) -> int:
     return int(value)
 
 
+def _told(levels: list[int | None]) -> NDArray[np.int64] | None:
+    """Occlusions, where the file has some."""
+    return np.array([level or 0 for level in levels], np.int64) if any(one is not None for one in levels) else None
+
+
 def _examples(frames: list[_Frame], rows: Rows) -> tuple[Example, ...]:
     """Pictures with their objects, both in the order of the file."""
     owner = np.array(rows.frames, np.int64)
@@ -183,11 +189,21 @@ def _examples(frames: list[_Frame], rows: Rows) -> tuple[Example, ...]:
     labels = np.array(rows.labels, np.int64)[order]
     areas, crowd = np.array(rows.areas, np.float64)[order], np.array(rows.crowd, np.bool_)[order]
     ids = [rows.ids[row] for row in order]
+    levels = [rows.occlusions[row] for row in order]
+    corners = [rows.corners[row] for row in order]
     ends = np.searchsorted(owner[order], np.arange(len(frames)), side="right").tolist()
     examples, start = [], 0
     for frame, end in zip(frames, ends, strict=True):
         own = slice(start, end)
-        objects = Objects(boxes[own], labels[own], areas[own], crowd[own], tuple(ids[own]))
+        objects = Objects(
+            boxes[own],
+            labels[own],
+            areas[own],
+            crowd[own],
+            tuple(ids[own]),
+            _told(levels[own]),
+            tuple(corners[own]) if any(corners[own]) else None,
+        )
         examples.append(Example(frame.id, frame.rgb, frame.ir, frame.width, frame.height, objects))
         start = end
     return tuple(examples)

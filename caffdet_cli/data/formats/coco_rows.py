@@ -24,6 +24,8 @@ class Rows:
         self.areas: list[float] = []
         self.crowd: list[bool] = []
         self.ids: list[Id] = []
+        self.occlusions: list[int | None] = []
+        self.corners: list[tuple[float, ...] | None] = []
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -35,18 +37,25 @@ def is_id(value: object) -> TypeGuard[Id]:
 
 
 def read_rows(
-    path: Path, records: Sequence[Any], frames: Mapping[Id, int], categories: Sequence[Category], findings: FindingLog
+    path: Path,
+    records: Sequence[Any],
+    frames: Mapping[Id, int],
+    categories: Sequence[Category],
+    findings: FindingLog,
+    *,
+    own: bool = False,
 ) -> Rows:
     """The usable records in the order of the file; the others are written down.
 
     Args:
         frames: position of each picture by its id.
+        own: a file of our own form, where four corners are an oriented box and no mask, and occlusion is a level.
 
     Raises:
         DatasetError: there are records, and none belongs to a known picture and class and has a box.
     """
     findings.saw(boxes=len(records))
-    reader = _RowReader(frames, categories)
+    reader = _RowReader(frames, categories, own)
     kinds = set()
     for number, record in enumerate(records):
         problem = reader.take(record)
@@ -63,8 +72,9 @@ def read_rows(
 class _RowReader:
     """Checks annotation records one by one."""
 
-    def __init__(self, frames: Mapping[Id, int], categories: Sequence[Category]):
+    def __init__(self, frames: Mapping[Id, int], categories: Sequence[Category], own: bool):
         self.rows = Rows()
+        self._own = own
         self._frames = frames
         self._labels = {category.id: label for label, category in enumerate(categories)}
         self._first: dict[Id, int] = {}  # annotation id -> row
@@ -108,6 +118,8 @@ class _RowReader:
         rows.areas.append(area if _is_area(area) else box[2] * box[3])
         rows.crowd.append(_is_set(record.get("iscrowd")) or _is_set(record.get("ignore")))
         rows.ids.append(key)
+        rows.occlusions.append(_level(record.get("occlusion")) if self._own else None)
+        rows.corners.append(_corners(record.get("segmentation")) if self._own else None)
         return None
 
     def renumber(self) -> Iterable[tuple[int, str]]:
@@ -126,11 +138,27 @@ def _are_numbers(box: object) -> TypeGuard[list[float]]:
     """Four numbers in a sane range; not NaN, which is in no range."""
     if not isinstance(box, list) or len(box) != 4:
         return False
-    return all(type(side) in (int, float) and -_FARTHEST < side < _FARTHEST for side in box)
+    return _in_range(box)
+
+
+def _in_range(sides: list[Any]) -> bool:
+    return all(type(side) in (int, float) and -_FARTHEST < side < _FARTHEST for side in sides)
 
 
 def _is_area(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value < _FARTHEST**2
+
+
+def _level(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value <= 2 else None
+
+
+def _corners(polygons: Any) -> tuple[float, ...] | None:
+    """x1, y1 .. x4, y4 of the one polygon with four corners that a segmentation is."""
+    one = polygons[0] if isinstance(polygons, list) and len(polygons) == 1 else None
+    if not isinstance(one, list) or len(one) != 8:
+        return None
+    return tuple(map(float, one)) if _in_range(one) else None
 
 
 def _is_set(flag: object) -> bool:

@@ -1,4 +1,4 @@
-"""Writing our paired COCO form: one record per line, the same bytes for the same annotations."""
+"""Writing COCO, our paired form or plain: one record per line, the same bytes for the same annotations."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.formats.coco import FORMAT_VERSION
 from caffdet_cli.paths import whole_file
+from caffdet_cli.settings.base import Spectrum
 
 _DECIMALS = 6  # of a pixel: hides the rounding of corner - corner
 
@@ -37,13 +38,51 @@ def write_coco(
         DiskFull, OutputError: the file cannot be written.
     """
     called = os.path.relpath(root, path.parent) if root_as is None else root_as
+    info = _info(annotations, called, made_by, release)
+    _write(path, info, (_image(one, root, other_sizes or {}) for one in annotations.examples), annotations)
+
+
+def write_plain_coco(
+    annotations: AnnotationSet,
+    path: Path,
+    *,
+    spectrum: Spectrum,
+    root: Path,
+    made_by: str,
+    root_as: str | None = None,
+    release: str = "",
+) -> None:
+    """Write the pictures of one spectrum as plain COCO, whole or not at all.
+
+    Args:
+        root, made_by, root_as, release: as `write_coco`.
+
+    Raises:
+        ValueError: a picture is missing or not in `root`.
+        DiskFull, OutputError: the file cannot be written.
+    """
+    called = os.path.relpath(root, path.parent) if root_as is None else root_as
+    info = {"description": "COCO", "root": called, "spectrum": spectrum, "made_by": made_by}
+    info |= {"release": release} if release else {}
+    _write(path, info, (_single(one, spectrum, root) for one in annotations.examples), annotations)
+
+
+def _write(path: Path, info: dict[str, Any], images: Iterable[dict[str, Any]], annotations: AnnotationSet) -> None:
     with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.write('{\n"info": ')
-        file.write(_line(_info(annotations, called, made_by, release)))
-        _list(file, "images", (_image(one, root, other_sizes or {}) for one in annotations.examples))
+        file.write(_line(info))
+        _list(file, "images", images)
         _list(file, "annotations", _records(annotations))
         _list(file, "categories", (category._asdict() for category in annotations.categories))
         file.write("\n}\n")
+
+
+def _single(example: Example, spectrum: Spectrum, root: Path) -> dict[str, Any]:
+    picture = example.rgb if spectrum == "rgb" else example.ir
+    if picture is None:
+        raise ValueError(f"{example.id!r} has no {spectrum} picture")
+    size = {"width": example.width, "height": example.height}
+    return {"id": example.id, **size, "file_name": picture.relative_to(root).as_posix()}
 
 
 def _info(annotations: AnnotationSet, root: str, made_by: str, release: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Frames with an annotation file each, of any form -> annotation sets with one list of classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,10 +9,11 @@ import numpy as np
 
 from caffdet_cli.data.annotations import AnnotationSet, Category, Example, Objects, no_objects
 from caffdet_cli.data.formats.hostile import short
-from caffdet_cli.data.formats.label_policy import Agreement, merge, policy_of
+from caffdet_cli.data.formats.label_policy import Agreement, merge, policy_of, together
 from caffdet_cli.data.formats.layout import Frame, Frames, LabelPolicy, Request, SplitName, ids_of, without_leaks
 from caffdet_cli.data.formats.records import BrokenAnnotation, RawObject, RawRecord, Reader
 from caffdet_cli.data.formats.voc_xml import read_voc
+from caffdet_cli.data.images import picture_size
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
 
@@ -157,9 +159,9 @@ class _Reading:
         if own is None:
             what = f"no labels on the {self._spectrum} picture; it counts as without objects there"
             self._request.findings.add("labels of one spectrum", _other_place(frame, self._request), what, "kept")
-            own = RawRecord("", other.size if other else None, ())
+            own = RawRecord("", _own_size(frame, self._spectrum) or (other.size if other else None), ())
         merged, agreement = merge(own, other or RawRecord("", None, ()), self._policy)
-        self._agreement = agreement if self._agreement is None else self._agreement + agreement
+        self._agreement = agreement if self._agreement is None else together(self._agreement, agreement)
         return merged
 
     def _named(self, path: Path | None, frame: Frame, spectrum: Spectrum) -> RawRecord | None:
@@ -174,6 +176,17 @@ class _Reading:
 
     def _usual(self, name: str) -> str:
         return self._aliases.get(name.casefold(), name)
+
+
+def _own_size(frame: Frame, spectrum: Spectrum) -> tuple[int, int] | None:
+    """Width and height of the picture of a spectrum; None where it is missing or broken, which is told later."""
+    picture = frame.ir if spectrum == "ir" else frame.rgb
+    if picture is None:
+        return None
+    with suppress(DatasetError):
+        height, width = picture_size(picture)
+        return width, height
+    return None
 
 
 def _other_place(frame: Frame, request: Request) -> str:

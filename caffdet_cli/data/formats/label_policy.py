@@ -22,12 +22,10 @@ class Agreement(NamedTuple):
     other: int  # only in its partner
     overlap: float  # sum of the IoU of those in both
 
-    def __add__(self, more: object) -> "Agreement":
-        if not isinstance(more, Agreement):
-            return NotImplemented
-        return Agreement(
-            self.both + more.both, self.own + more.own, self.other + more.other, self.overlap + more.overlap
-        )
+
+def together(one: Agreement, two: Agreement) -> Agreement:
+    """Of two pictures, or of many."""
+    return Agreement(one.both + two.both, one.own + two.own, one.other + two.other, one.overlap + two.overlap)
 
 
 def policy_of(labels: LabelPolicy | None, spectrum: Spectrum | None) -> tuple[LabelPolicy, Spectrum]:

@@ -72,6 +72,10 @@ class Raw(NamedTuple):
     spectra: tuple[Spectrum, ...]  # those that the data set has
     release: str = ""
     """Which annotations these are, where several were published: `improved test annotations (2016)`."""
+    whole_boxes: bool = False
+    """Boxes that reach out of the picture stay as they are, as the set's own evaluation has them."""
+    verified: bool = True
+    """False: this one of the format's layouts was written from a description alone."""
 
 
 def subfolder(folder: Path, *names: str) -> Path | None:
