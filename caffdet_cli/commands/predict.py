@@ -1,6 +1,6 @@
 """`caffdet predict`: looks for objects in pictures and pairs."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,8 +12,20 @@ def command(
     rgb: Annotated[
         str | None, typer.Option("--rgb", metavar="PATH", help="Picture, folder, or text file with a path per line.")
     ] = None,
-    ir: Annotated[
-        str | None, typer.Option("--ir", metavar="PATH", help="The same of the infrared side; paired by name.")
+    ir: Annotated[str | None, typer.Option("--ir", metavar="PATH", help="The same of the infrared side.")] = None,
+    pair_by: Annotated[
+        str,
+        typer.Option("--pair-by", metavar="RULE", help="name, time, time:SECONDS, or patterns: '*_rgb.png=*_ir.png'."),
+    ] = "name",
+    rig: Annotated[
+        str | None,
+        typer.Option(
+            "--rig", metavar="FILE", help="The cameras' geometry (data align), or none. Default: that of the weights."
+        ),
+    ] = None,
+    boxes: Annotated[
+        Literal["rgb", "ir"] | None,
+        typer.Option("--boxes", help="In whose pixels detections are written. Default: as in training."),
     ] = None,
     output: options.Output = None,
     score: options.Score = 0.3,
@@ -41,6 +53,9 @@ def command(
         output,
         rgb=rgb,
         ir=ir,
+        rig=rig,
+        pair_by=pair_by,
+        boxes=boxes,
         score=score,
         device=device,
         precision=precision,

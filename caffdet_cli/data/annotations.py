@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.settings.rig import Rig
 
 
 class Category(NamedTuple):
@@ -72,6 +73,8 @@ class AnnotationSet:
     categories: tuple[Category, ...]  # in the order of the file
     label_spectrum: Spectrum
     source: Path  # the annotation file
+    rig: Rig | None = None
+    """How the other spectrum's pictures are warped onto those of the label spectrum; None: they fit as they are."""
 
 
 def no_objects() -> Objects:

@@ -164,8 +164,10 @@ def _end_later(number: int, frame: FrameType | None) -> None:
 
 
 def fingerprint(annotations: AnnotationSet) -> str:
-    """sha256 over ids, file names, sizes, boxes and labels: the same data in another folder has the same one."""
+    """sha256 over ids, file names, sizes, boxes, labels and the rig: the same data in another folder has the same."""
     digest = hashlib.sha256()
+    if annotations.rig is not None:
+        digest.update(annotations.rig.model_dump_json().encode())
     names = [category.name for category in annotations.categories]
     for example in annotations.examples:
         digest.update(json.dumps(_facts(example, names)).encode())

@@ -28,6 +28,7 @@ from caffdet_cli.data.transforms import (
     pair_of,
     recoloured,
 )
+from caffdet_cli.data.warp import warp_file
 from caffdet_cli.errors import CaffdetError, DatasetError
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.conventions import Conventions
@@ -135,7 +136,8 @@ class PairDataset(Dataset[Sample]):
         picture = decode(picture_bytes(path), path, enough, grey=grey)
         if spectrum == self.annotations.label_spectrum:
             check_size(path, (picture.height, picture.width), example, self.annotations.source)
-        return to_range(picture.pixels, spectrum, self.conventions.thermal)
+        pixels = to_range(picture.pixels, spectrum, self.conventions.thermal)
+        return warp_file(pixels, path, self.annotations.rig, spectrum, (example.height, example.width))
 
     @cached_property
     def grey_infrared(self) -> bool:

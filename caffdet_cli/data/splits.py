@@ -4,6 +4,7 @@ import difflib
 import os
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,8 @@ from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.data.formats.layout import SplitName, entries, first_filled, holds_something
 from caffdet_cli.data.named_split import only_named
 from caffdet_cli.data.raw import recognise
+from caffdet_cli.data.rig import read_rig
+from caffdet_cli.data.warp import onto
 from caffdet_cli.errors import ConfigError, DatasetError
 from caffdet_cli.paths import data_root
 from caffdet_cli.progress import Progress
@@ -41,7 +44,7 @@ def load_split(
 
     Raises:
         DatasetError: no root is known, the split or its file does not exist, the file is broken or has no classes, or
-            none of its picture folders is there, or its list of names does not fit; a raw data set where a
+            none of its picture folders is there, or its list of names or its rig does not fit; a raw data set where a
             converted one is expected is told with the command that converts it.
     """
     root = dataset_root(data, root)
@@ -58,6 +61,8 @@ def load_split(
             f"{_called(data)}, split {name}: {path.name} names {len(annotations.examples)} pictures, and there are "
             f"none in {looked} of {root}; put them there, or name their folder: --set data.splits.{name}.{key}=FOLDER"
         )
+    if data.rig:
+        annotations = replace(annotations, rig=onto(read_rig(Path(data.rig)), annotations.label_spectrum))
     if about.names:
         annotations = only_named(annotations, root / about.names, root, about.sha256)
     if findings.faults and progress is not None:

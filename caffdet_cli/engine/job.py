@@ -157,6 +157,7 @@ def conventions_of(config: Config, train: AnnotationSet, progress: Progress | No
         spectra=spectra,
         label_spectrum=reference,
         thermal=fixed_rule(config.data.thermal, train, progress) if "ir" in spectra else PercentileRule(),
+        rig=train.rig if len(spectra) == 2 else None,
         classes=names,
         category_ids=ids,
     )

@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from caffdet_cli.data.annotations import AnnotationSet, Category, Example, Objects
+from caffdet_cli.data.daylight import part_of
 from caffdet_cli.data.formats.detections import DetectionArrays
 from caffdet_cli.data.formats.hostile import LARGEST_LIST, read_bytes, short
 from caffdet_cli.errors import DatasetError
-from caffdet_cli.evaluation.miss_rate_truth import Frame, MissRateTruth, part_of
+from caffdet_cli.evaluation.miss_rate_truth import Frame, MissRateTruth
 
 CATEGORIES = (
     Category(0, "__ignore__"),

@@ -10,9 +10,11 @@ from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.predictor import Predictor, choose_device, relabelled
 from caffdet_cli.inference.prepare import prepare
+from caffdet_cli.inference.rigged import in_pixels_of, rig_for
 from caffdet_cli.inference.sources import picture_set
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
+from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.visualization.show import visualize_set
 from caffdet_cli.weights.load import load_detector
 
@@ -33,6 +35,9 @@ def predict(
     *,
     rgb: str | Path | None = None,
     ir: str | Path | None = None,
+    rig: str | Path | None = None,
+    pair_by: str = "name",
+    boxes: Spectrum | None = None,
     score: float = 0.3,
     device: str = "auto",
     precision: str | None = "fp32",
@@ -47,8 +52,12 @@ def predict(
     Args:
         weights: run folder, checkpoint or published name.
         output: folder for `detections.json` (COCO result form, image_id = common name of the pair) and `pictures/`.
-        rgb, ir: a picture, a folder, or a text file with a path per line; paired by name. A pair model also takes
-            pictures of one spectrum alone.
+        rgb, ir: a picture, a folder, or a text file with a path per line. A pair model also takes pictures of one
+            spectrum alone.
+        rig: file of the cameras' geometry (`caffdet data align`); "none": pictures fit as they are; None: the rig that
+            the weights were trained with, if there was one.
+        pair_by: which pictures belong together: `name`, `time`, `time:SECONDS`, or two patterns, `*_rgb.png=*_ir.png`.
+        boxes: in whose pixels detections are written; None: in those of the label spectrum.
         score: smallest score that is written and drawn, 0..1.
 
     Raises:
@@ -69,7 +78,8 @@ def predict(
             f"this detector looks at {conventions.spectra[0]} pictures; give them with --{conventions.spectra[0]}"
         )
     used = {spectrum: Path(place) for spectrum, place in given.items() if place and spectrum in conventions.spectra}
-    pictures, lonely = picture_set(used.get("rgb"), used.get("ir"), conventions)
+    geometry = rig_for(rig, conventions, progress) if len(used) == 2 else None
+    pictures, lonely = picture_set(used.get("rgb"), used.get("ir"), conventions, pair_by=pair_by, rig=geometry)
     if lonely:
         named = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
         progress.warn(f"{len(lonely)} of {len(pictures.examples)} pictures have no partner: {named}")
@@ -82,7 +92,8 @@ def predict(
             identity: _above(each, score)
             for identity, each in predictor.run(progress.track(batches, "detecting", total=len(batches)))
         }
-        without_id = write_detections(folder / "detections.json", found, conventions.category_ids)
+        written = in_pixels_of(boxes or pictures.label_spectrum, found, pictures)
+        without_id = write_detections(folder / "detections.json", written, conventions.category_ids)
         if draw:
             slots = [category.id for category in pictures.categories]
             shown = relabelled(

@@ -1,54 +1,66 @@
-"""Pictures to look at: single files, folders and lists, paired by name."""
+"""Pictures to look at: single files, folders and lists."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from caffdet_cli.data.annotations import AnnotationSet, Category, Example, no_objects
 from caffdet_cli.data.formats.hostile import LARGEST_LIST, read_bytes
 from caffdet_cli.data.formats.layout import PICTURES, entries
 from caffdet_cli.data.images import picture_size
+from caffdet_cli.data.warp import onto
 from caffdet_cli.errors import DatasetError
-from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.inference.pairing import Two, common_name, paired
 from caffdet_cli.settings.conventions import Conventions
+from caffdet_cli.settings.rig import Rig
 
 
-def picture_set(rgb: Path | None, ir: Path | None, conventions: Conventions) -> tuple[AnnotationSet, list[str]]:
+def picture_set(
+    rgb: Path | None, ir: Path | None, conventions: Conventions, *, pair_by: str = "name", rig: Rig | None = None
+) -> tuple[AnnotationSet, list[str]]:
     """Pictures as examples without objects.
 
     Args:
         rgb, ir: a picture, a folder, or a text file with a path per line; None: this spectrum is missing.
+        pair_by: how partners are found, as in `pairing`.
+        rig: the cameras' geometry; None: their pictures fit as they are.
 
     Returns:
         The examples by name, and the names of those without a partner (they are examples all the same).
 
     Raises:
+        ConfigError: no such rule of pairing.
         DatasetError: nothing is there, or a name occurs twice.
     """
     if rgb is None and ir is None:
         raise DatasetError("there is no picture to look at; give --rgb PATH, --ir PATH or both")
-    places: dict[Spectrum, Path | None] = {"rgb": rgb, "ir": ir}
-    sides = {
-        spectrum: _by_name(_pictures(place), spectrum) if place is not None else {}
-        for spectrum, place in places.items()
-    }
-    if len(sides["rgb"]) == len(sides["ir"]) == 1:  # two single pictures are a pair, whatever their names
-        sides["ir"] = dict(zip(sides["rgb"], sides["ir"].values(), strict=True))
-    names = sorted(sides["rgb"].keys() | sides["ir"].keys())
-    lonely = [name for name in names if not (name in sides["rgb"] and name in sides["ir"])] if rgb and ir else []
-    if lonely and len(lonely) == len(names):
-        raise DatasetError(
-            f"not one picture of {rgb} has a partner of its name in {ir} (for example {lonely[0]}); "
-            "rename them, or write two lists that name the pictures of each pair alike"
-        )
-    examples = tuple(_example(name, sides["rgb"].get(name), sides["ir"].get(name), conventions) for name in names)
+    first, second = ([] if place is None else _pictures(place) for place in (rgb, ir))
+    if len(first) == len(second) == 1:  # two single pictures are a pair, whatever their names
+        pairs = {common_name(first[0].stem): Two(first[0], second[0])}
+    else:
+        pairs = paired(first, second, pair_by)
+    lonely = [name for name, two in pairs.items() if not (two.rgb and two.ir)] if rgb and ir else []
+    if len(lonely) == len(pairs):
+        _nothing_fits(rgb, ir, pair_by, lonely)
+    examples = tuple(_example(name, two, conventions) for name, two in pairs.items())
     categories = [Category(slot, name) for slot, name in enumerate(conventions.classes) if name is not None]
-    return AnnotationSet(examples, tuple(categories), conventions.label_spectrum, rgb or ir or Path()), lonely
+    turned = None if rig is None else onto(rig, conventions.label_spectrum)
+    return AnnotationSet(examples, tuple(categories), conventions.label_spectrum, rgb or ir or Path(), turned), lonely
 
 
-def _example(name: str, rgb: Path | None, ir: Path | None, conventions: Conventions) -> Example:
-    first, second = (rgb, ir) if conventions.label_spectrum == "rgb" else (ir, rgb)
+def _nothing_fits(rgb: Path | None, ir: Path | None, pair_by: str, lonely: list[str]) -> None:
+    """Not one pair."""
+    if pair_by == "name":
+        raise DatasetError(
+            f"not one picture of {rgb} has a partner of its name in {ir} (for example {lonely[0]}); rename them, say "
+            "how to pair them with --pair-by, or write two lists that name the pictures of each pair alike"
+        )
+    example = f" (for example {lonely[0]})" if lonely else ""
+    raise DatasetError(f"--pair-by {pair_by}: not one picture of {rgb} has a partner in {ir}{example}")
+
+
+def _example(name: str, two: Two, conventions: Conventions) -> Example:
+    first, second = two if conventions.label_spectrum == "rgb" else (two.ir, two.rgb)
     height, width = picture_size(first or second or Path())
-    return Example(name, rgb, ir, width, height, no_objects())
+    return Example(name, two.rgb, two.ir, width, height, no_objects())
 
 
 def _pictures(place: Path) -> list[Path]:
@@ -75,22 +87,3 @@ def _pictures(place: Path) -> list[Path]:
     if not found:
         raise DatasetError(f"{place} names no pictures")
     return found
-
-
-def _by_name(paths: Iterable[Path], spectrum: str) -> dict[str, Path]:
-    """Files by name without what differs between the spectra."""
-    named: dict[str, Path] = {}
-    for path in paths:
-        name = common_name(path.stem)
-        if name in named:
-            raise DatasetError(f"{named[name]} and {path} ({spectrum}) have the same name; pairs are found by name")
-        named[name] = path
-    return named
-
-
-def common_name(stem: str) -> str:
-    """The part of a file name that both pictures of a pair share: without `_RGB`, `_PreviewData` and the like."""
-    for ending in ("_PreviewData", "_visible", "_infrared", "_thermal", "_RGB", "_rgb", "_IR", "_ir", "_lwir", "_co"):
-        if stem.endswith(ending) and len(stem) > len(ending):
-            return stem[: -len(ending)]
-    return stem

@@ -3,6 +3,7 @@
 from caffdet_cli.settings.base import Settings, Spectrum
 from caffdet_cli.settings.data import FixedThermal, PercentileRule
 from caffdet_cli.settings.model import Input
+from caffdet_cli.settings.rig import Rig
 
 
 class Conventions(Settings):
@@ -14,6 +15,8 @@ class Conventions(Settings):
     label_spectrum: Spectrum = "rgb"
     """In whose pixels boxes were annotated and detections are given; of a one-spectrum model its own."""
     thermal: FixedThermal = PercentileRule()
+    rig: Rig | None = None
+    """The camera rig that the training pictures were warped by."""
     classes: tuple[str | None, ...] = ()
     """Name of each class slot; None for a slot without one (91-slot heads of published files)."""
     category_ids: tuple[int | None, ...] = ()

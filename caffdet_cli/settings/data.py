@@ -122,6 +122,9 @@ class Data(Settings):
     """Class names in the order of the model's outputs; empty: as the annotation file has them."""
     label_spectrum: Spectrum = "ir"
     """The picture in whose pixels the boxes are."""
+    rig: str = ""
+    """File of the camera rig (`caffdet data align`), by which pictures of one spectrum are warped onto the other's when
+    they are read; relative to the TOML that says it. Empty: they fit as they are."""
     thermal: Thermal = PercentileRule()
     """How 16-bit infrared pictures become 0..1; stored with the weights. 8-bit ones are divided by 255."""
     model: str = ""

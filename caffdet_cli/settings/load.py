@@ -188,12 +188,13 @@ def _of_dataset(kind: Kind, later: Tree) -> Path | None:
 
 
 def _rooted(tree: Tree) -> Tree:
-    """`data.root` as a whole path: relative to the file that says it, on the command line to the working folder."""
-    said = _said(tree, "data", "root")
-    if said is None or not isinstance(said.value, str) or not said.value:
-        return tree
-    root = (said.source.folder or Path()) / Path(said.value).expanduser()
-    return merge(tree, {"data": {"root": Said(os.path.abspath(root), said.source)}})
+    """`data.root` and `data.rig` as whole paths: relative to the file that says it, else to the working folder."""
+    for key in ("root", "rig"):
+        said = _said(tree, "data", key)
+        if said is not None and isinstance(said.value, str) and said.value:
+            path = (said.source.folder or Path()) / Path(said.value).expanduser()
+            tree = merge(tree, {"data": {key: Said(os.path.abspath(path), said.source)}})
+    return tree
 
 
 def _said(tree: Tree, table: str, key: str) -> Said | None:

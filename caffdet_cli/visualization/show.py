@@ -15,6 +15,7 @@ from caffdet_cli.data.formats.detections import DetectionArrays, read_detections
 from caffdet_cli.data.images import read_picture
 from caffdet_cli.data.splits import load_split
 from caffdet_cli.data.thermal import to_model_range
+from caffdet_cli.data.warp import warp_file
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.paths import fresh_folder
@@ -22,6 +23,7 @@ from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.data import FixedThermal, PercentileRule
 from caffdet_cli.settings.load import load_config
+from caffdet_cli.settings.rig import Rig
 from caffdet_cli.visualization.draw import Labelled
 from caffdet_cli.visualization.pair import draw_pair
 from caffdet_cli.visualization.sheet import contact_sheet, save_picture
@@ -130,7 +132,7 @@ def visualize_set(
         jobs = zip(examples, names, strict=True)
         for example, name in (progress or Progress()).track(jobs, "drawing", total=len(examples)):
             found = None if predictions is None else _best(predictions.get(example.id), classes, score)
-            draw = _drawing(example, spectra, thermal, classes if truth else None, found)
+            draw = _drawing(example, spectra, thermal, annotations.rig, classes if truth else None, found)
             save_picture(draw(), part / f"{name}.jpg")
             if sheet and len(tiles) < _ON_SHEET:
                 tiles.append(draw(height=_TILE, legend=False))
@@ -148,6 +150,7 @@ def _drawing(
     example: Example,
     spectra: Sequence[Spectrum],
     thermal: FixedThermal,
+    rig: Rig | None,
     classes: Sequence[str] | None,
     found: Labelled | None,
 ) -> Callable[..., Picture]:
@@ -156,8 +159,8 @@ def _drawing(
     named = None if classes is None else [classes[label] for label in objects.labels.tolist()]
     return partial(
         draw_pair,
-        rgb=_shown(example.rgb, "rgb", thermal),
-        ir=_shown(example.ir, "ir", thermal),
+        rgb=_shown(example, "rgb", thermal, rig),
+        ir=_shown(example, "ir", thermal, rig),
         truth=None if named is None else Labelled(objects.boxes, named),
         detections=found,
         size=(example.height, example.width),
@@ -202,9 +205,11 @@ def _best(found: DetectionArrays | None, classes: Sequence[str], score: float) -
     return Labelled(found.boxes[good], names, found.scores[good].tolist())
 
 
-def _shown(path: Path | None, spectrum: Spectrum, thermal: FixedThermal) -> Picture | None:
-    """A picture file as 8-bit RGB."""
+def _shown(example: Example, spectrum: Spectrum, thermal: FixedThermal, rig: Rig | None) -> Picture | None:
+    """A picture file as 8-bit RGB, as its partner's camera sees it where there is a rig."""
+    path = example.rgb if spectrum == "rgb" else example.ir
     if path is None:
         return None
-    picture = to_model_range(read_picture(path), spectrum, thermal)
+    seen = to_model_range(read_picture(path), spectrum, thermal)
+    picture = warp_file(seen, path, rig, spectrum, (example.height, example.width))
     return np.asarray(picture if picture.dtype == np.uint8 else np.round(picture * 255), np.uint8)

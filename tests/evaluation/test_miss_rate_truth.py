@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffdet_cli.data.annotations import Category
+from caffdet_cli.data.daylight import part_of
 from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.errors import DatasetError
-from caffdet_cli.data.daylight import part_of
 from caffdet_cli.evaluation.miss_rate_truth import MissRateTruth, kaist_name, miss_rate_truth, pedestrians
 
 CATEGORIES = [{"id": 0, "name": "person"}, {"id": 3, "name": "people"}, {"id": 5, "name": "car"}]

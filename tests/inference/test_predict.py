@@ -14,9 +14,10 @@ from caffdet_cli.data.images import read_picture
 from caffdet_cli.errors import ConfigError, DatasetError, OutputError, WeightsError
 from caffdet_cli.evaluation.detector import evaluate, to_categories
 from caffdet_cli.evaluation.files import evaluate_files
+from caffdet_cli.inference.pairing import common_name
 from caffdet_cli.inference.predict import predict
 from caffdet_cli.inference.predictor import choose_device
-from caffdet_cli.inference.sources import common_name, picture_set
+from caffdet_cli.inference.sources import picture_set
 from caffdet_cli.models.build import detector
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Input
