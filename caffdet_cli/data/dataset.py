@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 
 from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.geometry import Geometry, Size, evaluation_geometry, training_geometry
-from caffdet_cli.data.images import decode, picture_bytes, read_picture
+from caffdet_cli.data.images import Decoded, decode, picture_bytes, read_picture
+from caffdet_cli.data.picture_cache import PictureCache
 from caffdet_cli.data.thermal import to_range
 from caffdet_cli.data.transforms import (
     Pair,
@@ -79,6 +80,9 @@ class PairDataset(Dataset[Sample]):
         self.conventions = conventions
         self.augment = augment
         self.seed = seed
+        self.cache = (
+            PictureCache(Path(augment.cache).expanduser(), augment.finest) if augment and augment.cache else None
+        )
         self.slots = slots_of_categories(annotations, conventions, needed=augment is not None)
         check_spectra(annotations, conventions, needed=augment is not None)
 
@@ -131,13 +135,18 @@ class PairDataset(Dataset[Sample]):
         path = example.rgb if spectrum == "rgb" else example.ir
         if path is None:
             return None
-        enough = None if geometry is None else geometry.enough
-        grey = geometry is not None and spectrum == "ir" and self.grey_infrared
-        picture = decode(picture_bytes(path), path, enough, grey=grey)
+        picture = decode(picture_bytes(path), path) if geometry is None else self._coarse(path, spectrum, geometry)
         if spectrum == self.annotations.label_spectrum:
             check_size(path, (picture.height, picture.width), example, self.annotations.source)
         pixels = to_range(picture.pixels, spectrum, self.conventions.thermal)
         return warp_file(pixels, path, self.annotations.rig, spectrum, (example.height, example.width))
+
+    def _coarse(self, path: Path, spectrum: Spectrum, geometry: Geometry) -> Decoded:
+        """A picture no finer than what will be seen of it."""
+        grey = spectrum == "ir" and self.grey_infrared
+        if self.cache is not None:
+            return self.cache.read(path, geometry.enough, grey=grey)
+        return decode(picture_bytes(path), path, geometry.enough, grey=grey)
 
     @cached_property
     def grey_infrared(self) -> bool:

@@ -54,9 +54,17 @@ class Geometry(NamedTuple):
 
     @property
     def enough(self) -> int:
-        """The shorter side that the whole picture has at the scale of the result, in pixels."""
-        window, (height, width) = self.window, self.end
-        return math.ceil(min(self.size) * max(height / window.height, width / window.width))
+        """The shorter side, in pixels, that the whole picture has at the coarsest step: more is lost on the way."""
+        enough, shown, size = min(self.size), Window(0.0, 0.0, *self.size), self.size
+        for step in self.steps:
+            if isinstance(step, Window):
+                down, across = shown.height / size[0], shown.width / size[1]
+                shown = Window(0.0, 0.0, step.height * down, step.width * across)
+                size = self._whole(step)
+            else:
+                scale = max(step[0] / shown.height, step[1] / shown.width)
+                enough, size = min(enough, math.ceil(min(self.size) * scale)), step
+        return enough
 
     @staticmethod
     def _whole(window: Window) -> Size:

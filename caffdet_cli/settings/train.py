@@ -45,12 +45,27 @@ class Augment(Settings):
     """`exact`: every step by itself, as published. `fast`: one window and one resize in place of the chain, large JPEG
     pictures decoded at a half, a quarter or an eighth where that is still finer than what is wanted, and grey infrared
     ones as one channel. The same geometry; pictures are a little sharper."""
+    cache: str = ""
+    """Folder in which `fast` keeps large pictures shrunk to what it needs, for later epochs and runs; empty: none."""
 
     @model_validator(mode="after")
     def _range_ascends(self) -> "Augment":
         if self.crop_range[0] > self.crop_range[1]:
             raise ValueError(f"crop_range = {list(self.crop_range)} is not ascending")
         return self
+
+    @model_validator(mode="after")
+    def _cache_has_a_use(self) -> "Augment":
+        if self.cache and self.pixels != "fast":
+            raise ValueError("cache keeps pictures that are not exact; it needs pixels = 'fast'")
+        return self
+
+    @property
+    def finest(self) -> int:
+        """The largest short side that a whole picture is resized to."""
+        if self.fixed_size:
+            return max(self.fixed_size)
+        return max(*self.scales, *self.crop_scales) if self.crop else max(self.scales)
 
 
 class StepSchedule(Settings):

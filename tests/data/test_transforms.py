@@ -127,9 +127,11 @@ def test_a_merged_chain_ends_where_the_steps_end(seed):
     )
 
 
-def test_the_scale_of_a_chain_says_how_fine_the_picture_must_be():
+def test_the_coarsest_step_of_a_chain_says_how_fine_the_picture_must_be():
     assert Geometry((1024, 1280), False, ((480, 600),)).enough == 480
-    assert Geometry((1000, 2000), False, ((500, 1000), Window(10, 10, 250, 500), (480, 960))).enough == 960
+    assert Geometry((1000, 2000), False, ((500, 1000), Window(10, 10, 250, 500), (480, 960))).enough == 500
+    assert Geometry((1000, 2000), False, ((500, 1000), Window(10, 10, 400, 800), (100, 200))).enough == 125
+    assert Geometry((100, 200), False, ((500, 1000),)).enough == 100
 
 
 def test_a_second_picture_of_another_size_comes_to_the_grid_of_the_first():
