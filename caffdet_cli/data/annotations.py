@@ -30,6 +30,8 @@ class Objects:
     occlusions: NDArray[np.int64] | None = None  # (n,) 0 none, 1 partial, 2 heavy; None: the format does not tell
     corners: tuple[tuple[float, ...] | None, ...] | None = None
     """Of each oriented box x1, y1 .. x4, y4 in the same pixels, None for others; None: there are none."""
+    labelled: tuple[tuple[Spectrum, ...], ...] | None = None
+    """In which pictures each object was labelled; None: pairs were labelled as one."""
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -45,6 +47,7 @@ class Objects:
             ids=tuple(self.ids[row] for row in rows),
             occlusions=None if self.occlusions is None else self.occlusions[kept],
             corners=None if self.corners is None else tuple(self.corners[row] for row in rows),
+            labelled=None if self.labelled is None else tuple(self.labelled[row] for row in rows),
         )
 
 

@@ -16,9 +16,9 @@ from caffdet_cli.main import main
 
 @pytest.fixture
 def made(tmp_path) -> InspectedSet:
-    """One box reaches out of its picture, and one picture has no objects."""
+    """One box lies outside its picture, and one picture has no objects."""
     made = InspectedSet(tmp_path / "set")
-    made.splits["train"]["annotations"][0]["bbox"] = [150, 20, 30, 40]
+    made.splits["train"]["annotations"][0]["bbox"] = [160, 20, 30, 40]
     made.splits["val"]["annotations"].pop()
     made.save()
     return made
@@ -27,9 +27,9 @@ def made(tmp_path) -> InspectedSet:
 def test_a_table_with_place_and_advice_on_standard_output(made, capsys):
     assert main(["data", "check", str(made.root)]) == 0
     out, err = capsys.readouterr()
-    assert "box outside       1  fault  train: ir/000.png: object 1: its box (150, 20, 180, 60) reaches out of" in out
+    assert "box outside       1  fault  train: ir/000.png: object 1: its box (160, 20, 190, 60) lies outside" in out
     assert "no objects        1  noted  val: ir/102.png" in out
-    assert "box outside  convert again to have boxes cut to the picture, or correct them" in out
+    assert "box outside  take it out or correct it: nothing of it can be seen" in out
     assert "Shift between the spectra: infrared lies" in out
     assert "6 of train, 3 of val pairs looked at: 1 faults, 1 noted" in out
     assert err == ""

@@ -117,7 +117,7 @@ def test_boxes_outside_without_area_and_twice(made):
     boxes += [{**boxes[2], "id": 900}, {**boxes[2], "id": 901, "bbox": [4, 4, 0, 9]}]
     assert found(made) == [
         ("box without area", "val.json: annotations[4]", "dropped"),
-        ("box outside", "val: ir/100.png: object 101", "kept"),
+        ("box reaches out", "val: ir/100.png: object 101", "noted"),
         ("box outside", "val: ir/101.png: object 102", "kept"),
         ("same box twice", "val: ir/102.png: object 900", "kept"),
     ]
@@ -125,6 +125,16 @@ def test_boxes_outside_without_area_and_twice(made):
         "its box (150, 20, 180, 60) reaches out of the picture, 160x128",
         "its box (300, 20, 330, 60) lies outside the picture, 160x128",
     ]
+
+
+def test_labels_of_the_spectra_that_differ(made):
+    first, *others = made.splits["train"]["annotations"]
+    first["labelled_in"] = ["rgb"]
+    for box in others:
+        box["labelled_in"] = ["ir", "rgb"]
+    assert found(made) == [("labels differ", "train: ir/000.png", "noted")]
+    (finding,) = checked(made).findings
+    assert finding.what == "of 1 objects 1 in rgb only"
 
 
 def test_pictures_without_objects_and_classes_without_any_are_noted(made):
@@ -211,14 +221,14 @@ def test_a_rig_that_is_not_aligned_is_told_once(made):
 def test_strict_refuses_faults_and_lets_notes_pass(made):
     made.splits["val"]["annotations"].pop()
     refuse_faults(checked(made))
-    made.splits["val"]["annotations"][0]["bbox"] = [150, 20, 30, 40]
+    made.splits["val"]["annotations"][0]["bbox"] = [160, 20, 30, 40]
     with pytest.raises(Findings, match=r"1 faults in .*: 1 box outside$"):
         refuse_faults(checked(made))
 
 
 def test_the_page_has_one_of_each_kind_before_a_second_of_any(made):
     for box in made.splits["train"]["annotations"]:
-        box["bbox"] = [150, 20, 30, 40]
+        box["bbox"] = [160, 20, 30, 40]
     (made.root / "ir/001.png").unlink()
     report = checked(made)
     assert [case.kind for case in report.worst] == ["box outside"] * 6 + ["missing partner"]

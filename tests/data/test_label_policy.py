@@ -7,6 +7,7 @@ from raw_sets import assert_books_balance, kinds, picture, read
 from yolo_sets import labels, write
 
 from caffdet_cli.data.convert import convert
+from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.data.formats.label_policy import SAME, Agreement, merge, policy_of, together
 from caffdet_cli.data.formats.records import RawObject, RawRecord
 from caffdet_cli.errors import DatasetError
@@ -57,6 +58,11 @@ def test_labels_of_a_spectrum_are_in_its_pixels_and_infrared_is_usual(labels, sp
 # Records
 
 
+def bare(merged: RawRecord) -> tuple[RawObject, ...]:
+    """Objects without word of where they were labelled."""
+    return tuple(one._replace(labelled=()) for one in merged.objects)
+
+
 def test_each_policy_on_one_object_in_both_and_one_in_each():
     both, same, mine, theirs = (
         person(10, 10, 30, 30),
@@ -66,6 +72,11 @@ def test_each_policy_on_one_object_in_both_and_one_in_each():
     )
     own, other = record(both, mine), record(theirs, same)
     merged = {policy: merge(own, other, policy) for policy in POLICIES}
+    both, mine, theirs = (
+        both._replace(labelled=("rgb", "ir")),
+        mine._replace(labelled=("ir",)),
+        theirs._replace(labelled=("rgb",)),
+    )
     assert merged["rgb"][0].objects == merged["ir"][0].objects == (both, mine)
     assert merged["union"][0].objects == (both, mine, theirs)
     assert merged["intersection"][0].objects == (both,)
@@ -97,7 +108,7 @@ def test_partners_are_chosen_together_and_not_greedily():
 def test_two_boxes_on_one_of_the_partner_are_one_pair_and_one_alone():
     twice = record(person(10, 10, 30, 30), person(10, 10, 30, 29))
     merged, agreement = merge(twice, record(person(10, 10, 30, 30)), "intersection")
-    assert merged.objects == twice.objects[:1]
+    assert bare(merged) == twice.objects[:1]
     assert agreement == Agreement(1, 1, 0, 1.0)
 
 
@@ -107,15 +118,15 @@ def test_boxes_of_a_partner_of_another_size_are_stretched_with_their_corners():
     merged, _ = merge(record(), other, "union")
     assert merged.objects[0].box == (20, 40, 40, 80)
     assert merged.objects[0].corners == ((20, 40), (40, 40), (40, 80), (20, 80))
-    assert merge(record(size=None), other, "union")[0].objects == other.objects
+    assert bare(merge(record(size=None), other, "union")[0]) == other.objects
 
 
 def test_boxes_that_are_none_stay_to_be_reported_and_are_nobodys_partner():
     own, other = record(BROKEN, FLAT, person(1, 1, 9, 9)), record(BROKEN, FLAT)
     merged = {policy: merge(own, other, policy) for policy in POLICIES}
-    assert merged["ir"][0] == own
-    assert merged["union"][0].objects == own.objects + other.objects
-    assert merged["intersection"][0].objects == (BROKEN, FLAT)
+    assert bare(merged["ir"][0]) == own.objects
+    assert bare(merged["union"][0]) == own.objects + other.objects
+    assert bare(merged["intersection"][0]) == (BROKEN, FLAT)
     assert {agreement for _, agreement in merged.values()} == {Agreement(0, 1, 0, 0.0)}
 
 
@@ -150,7 +161,7 @@ def test_objects_are_counted_once_whatever_the_policy(own, other):
     assert agreement.both + agreement.own == good
     assert agreement.both + agreement.other == sum(map(usable, other))
     assert SAME * agreement.both <= agreement.overlap + 1e-9 <= agreement.both + 2e-9
-    union, both = merge(mine, theirs, "union")[0].objects, merge(mine, theirs, "intersection")[0].objects
+    union, both = (bare(merge(mine, theirs, policy)[0]) for policy in ("union", "intersection"))
     assert len(union) == len(own) + len(other) - agreement.both
     assert union[: len(own)] == tuple(own)
     assert len(both) == agreement.both + bad
@@ -161,7 +172,7 @@ def test_objects_are_counted_once_whatever_the_policy(own, other):
 @given(OBJECTS, OBJECTS)
 @settings(max_examples=80)
 def test_no_two_objects_without_partner_could_be_one(own, other):
-    both = list(merge(record(*own), record(*other), "intersection")[0].objects)
+    both = list(bare(merge(record(*own), record(*other), "intersection")[0]))
     alone = [one for one in own if usable(one) and one not in both]
     added = merge(record(*own), record(*other), "union")[0].objects[len(own) :]
     for one in alone:
@@ -261,3 +272,12 @@ def test_books_balance_under_every_policy(tmp_path, boxes, policy):
     report = convert("yolo", raw, tmp_path / "out", labels=policy, overwrite=True)
     assert_books_balance(report)
     assert report.findings.lost_boxes == (boxes.count((5, 5, 5, 9)) if policy in ("rgb", "union") else 0)
+
+
+def test_what_is_written_says_in_which_pictures_an_object_was_labelled(tmp_path):
+    convert("yolo", raw_pairs(tmp_path / "raw"), tmp_path / "out", labels="union")
+    told = [tuple(one["labelled_in"]) for one in read(tmp_path / "out/train.json")["annotations"]]
+    assert set(told) == {("rgb", "ir"), ("rgb",), ("ir",)}
+    example = read_coco(tmp_path / "out/train.json").examples[0]
+    assert example.objects.labelled is not None
+    assert set(example.objects.labelled) == set(told)

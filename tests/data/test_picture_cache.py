@@ -61,7 +61,7 @@ def test_sixteen_bits_keep_their_levels(tmp_path):
         assert found.dtype == np.uint16
         assert found.shape == (150, 200)
         assert len(np.unique(found)) > 500
-        assert (found.min(), found.max()) == pytest.approx((7000, 9000), abs=30)
+        assert (int(found.min()), int(found.max())) == pytest.approx((7000, 9000), abs=30)
 
 
 def test_a_folder_that_cannot_be_is_told(large, tmp_path):

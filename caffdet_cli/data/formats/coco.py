@@ -124,7 +124,7 @@ def _categories(path: Path, records: list[Any]) -> tuple[Category, ...]:
         key, name = record.get("id"), record.get("name")
         if not isinstance(key, int) or isinstance(key, bool):
             raise DatasetError(f"{place}.id is {short(key)}, a whole number is needed")
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not name or _has_surrogate(name):
             raise DatasetError(f"{place}.name is {short(name)}, a class name is needed")
         if found.get(key, name) != name:
             raise DatasetError(
@@ -135,6 +135,11 @@ def _categories(path: Path, records: list[Any]) -> tuple[Category, ...]:
         name = next(name for name in found.values() if list(found.values()).count(name) > 1)
         raise DatasetError(f"{path}: categories has {short(name)} under several ids; classes are told apart by name")
     return tuple(Category(key, name) for key, name in found.items())
+
+
+def _has_surrogate(text: str) -> bool:
+    """Half a character, which no text file can hold."""
+    return any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 class _Frame(NamedTuple):
@@ -191,6 +196,7 @@ def _examples(frames: list[_Frame], rows: Rows) -> tuple[Example, ...]:
     ids = [rows.ids[row] for row in order]
     levels = [rows.occlusions[row] for row in order]
     corners = [rows.corners[row] for row in order]
+    labelled = [rows.labelled[row] for row in order]
     ends = np.searchsorted(owner[order], np.arange(len(frames)), side="right").tolist()
     examples, start = [], 0
     for frame, end in zip(frames, ends, strict=True):
@@ -203,6 +209,7 @@ def _examples(frames: list[_Frame], rows: Rows) -> tuple[Example, ...]:
             tuple(ids[own]),
             _told(levels[own]),
             tuple(corners[own]) if any(corners[own]) else None,
+            tuple(labelled[own]) if any(labelled[own]) else None,
         )
         examples.append(Example(frame.id, frame.rgb, frame.ir, frame.width, frame.height, objects))
         start = end

@@ -73,7 +73,7 @@ def _files(source: Path) -> dict[SplitName, tuple[Path, str]]:
     annotations = subfolder(source, "annotations")
     found: dict[SplitName, tuple[Path, str]] = {}
     for path in sorted(entries(annotations)) if annotations else []:
-        if match := _NAME.fullmatch(path.name):
+        if (match := _NAME.fullmatch(path.name)) and path.is_file():
             split: SplitName = next(name for name in SPLITS if name == match["split"])
             found[split] = path, match["folder"]
     return found

@@ -1,6 +1,7 @@
 """Annotation records of a COCO file as columns, checked one by one."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -8,8 +9,10 @@ from caffdet_cli.data.annotations import Category
 from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.formats.hostile import short
 from caffdet_cli.errors import DatasetError
+from caffdet_cli.settings.base import Spectrum
 
 _FARTHEST = 1e9  # pixels; areas stay far from overflow
+_LARGEST_ID = 1 << 53  # what any JSON reader keeps exactly
 
 Id = int | str
 
@@ -26,14 +29,17 @@ class Rows:
         self.ids: list[Id] = []
         self.occlusions: list[int | None] = []
         self.corners: list[tuple[float, ...] | None] = []
+        self.labelled: list[tuple[Spectrum, ...]] = []
 
     def __len__(self) -> int:
         return len(self.frames)
 
 
 def is_id(value: object) -> TypeGuard[Id]:
-    """Whether a value is a whole number or a text."""
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
+    """Whether a value is a text or a whole number that is not too large."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) < _LARGEST_ID
+    return isinstance(value, str)
 
 
 def read_rows(
@@ -120,12 +126,15 @@ class _RowReader:
         rows.ids.append(key)
         rows.occlusions.append(_level(record.get("occlusion")) if self._own else None)
         rows.corners.append(_corners(record.get("segmentation")) if self._own else None)
+        rows.labelled.append(_spectra(record.get("labelled_in")) if self._own else ())
         return None
 
     def renumber(self) -> Iterable[tuple[int, str]]:
         """Give objects whose id is missing or taken one of their own; yields what was done."""
-        free = max((key for key in self._first if isinstance(key, int)), default=0) + 1
-        for key, (number, row, old) in enumerate(self._wanting, start=max(free, 1)):
+        last = max((key for key in self._first if isinstance(key, int)), default=0)
+        start = max(last, 0) + 1 if last + len(self._wanting) < _LARGEST_ID - 1 else 1
+        free = (key for key in count(start) if key not in self._first)
+        for key, (number, row, old) in zip(free, self._wanting, strict=False):
             self.rows.ids[row] = key
             yield number, f"{'no id' if old is None else f'id {short(old)} is taken'}; it has {key} here"
 
@@ -151,6 +160,12 @@ def _is_area(value: Any) -> bool:
 
 def _level(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= 2 else None
+
+
+def _spectra(names: Any) -> tuple[Spectrum, ...]:
+    """In which pictures an object was labelled; what is none of them is passed over."""
+    both: tuple[Spectrum, ...] = ("rgb", "ir")
+    return tuple(one for one in both if one in names) if isinstance(names, list) else ()
 
 
 def _corners(polygons: Any) -> tuple[float, ...] | None:

@@ -111,8 +111,9 @@ def _records(annotations: AnnotationSet) -> Iterator[dict[str, Any]]:
         columns = (objects.ids, objects.boxes.tolist(), objects.labels.tolist(), objects.areas.tolist())
         corners = none if objects.corners is None else objects.corners
         occlusions = none if objects.occlusions is None else objects.occlusions.tolist()
-        more = (objects.crowd.tolist(), corners, occlusions)
-        for key, (left, top, right, bottom), label, area, crowd, polygon, occlusion in zip(
+        labelled = none if objects.labelled is None else objects.labelled
+        more = (objects.crowd.tolist(), corners, occlusions, labelled)
+        for key, (left, top, right, bottom), label, area, crowd, polygon, occlusion, spectra in zip(
             *columns, *more, strict=True
         ):
             record = {
@@ -126,6 +127,8 @@ def _records(annotations: AnnotationSet) -> Iterator[dict[str, Any]]:
             }
             if occlusion is not None:  # what scripts for a miss rate read
                 record |= {"height": record["bbox"][3], "occlusion": occlusion, "ignore": int(crowd)}
+            if spectra:
+                record["labelled_in"] = list(spectra)
             yield record
 
 

@@ -160,7 +160,7 @@ class _Reading:
             what = f"no labels on the {self._spectrum} picture; it counts as without objects there"
             self._request.findings.add("labels of one spectrum", _other_place(frame, self._request), what, "kept")
             own = RawRecord("", _own_size(frame, self._spectrum) or (other.size if other else None), ())
-        merged, agreement = merge(own, other or RawRecord("", None, ()), self._policy)
+        merged, agreement = merge(own, other or RawRecord("", None, ()), self._policy, self._spectrum)
         self._agreement = agreement if self._agreement is None else together(self._agreement, agreement)
         return merged
 
@@ -235,6 +235,7 @@ class _Numbering:
             ids=tuple(range(start, self._next)),
             occlusions=_whole(occlusions),
             corners=_flat(corners),
+            labelled=tuple(one.raw.labelled for one in usable) if any(one.raw.labelled for one in usable) else None,
         )
 
     def _usable(self, frame: Frame, number: int, raw: RawObject) -> _Usable | None:

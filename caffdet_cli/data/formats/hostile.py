@@ -1,6 +1,7 @@
 """Reading files from outside: bounded size and depth, no entities, no name that leaves its folder."""
 
 import json
+import os
 import reprlib
 import stat
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -15,6 +16,7 @@ LARGEST_JSON = 2 << 30  # bytes
 LARGEST_XML = 16 << 20  # bytes; an annotation of ten thousand objects has a quarter of it
 LARGEST_LIST = 64 << 20  # bytes
 DEEPEST_XML = 32  # tags inside each other
+LONGEST_NAME = 4096  # characters of a file name with its folders, the most that systems have
 
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _brief.maxlong = 60
@@ -116,6 +118,8 @@ def inside(folder: Path, name: object, place: str) -> Path:
     """
     if not isinstance(name, str) or not name:
         raise DatasetError(f"{place} is {short(name)}, a file name is needed")
+    if len(name) > LONGEST_NAME or not _can_be_written(name):
+        raise DatasetError(f"{place} = {short(name)} is no name that a file can have")
     if (".." in name or ":" in name or "\0" in name or name[0] in "/\\") and not _stays(name):
         raise DatasetError(f"{place} = {short(name)} leads out of its folder; names are relative and have no '..'")
     return folder / name
@@ -124,6 +128,15 @@ def inside(folder: Path, name: object, place: str) -> Path:
 def short(value: object) -> str:
     """A value of a file in a message, cut to a readable length."""
     return _brief.repr(value)
+
+
+def _can_be_written(name: str) -> bool:
+    """Not with half a surrogate pair in it; bytes that are no UTF-8 come as others of those."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _stays(name: str) -> bool:

@@ -85,12 +85,19 @@ def index(folder: Path, suffixes: Collection[str], request: Request) -> Named:
 
 
 def _walk(folder: Path, suffixes: Collection[str], words: list[str]) -> Iterator[_File]:
-    """Files in the order of their names; only folders of sets, videos and spectra are entered, `_DEEPEST` deep."""
+    """Files in the order of their names; only folders of sets, videos and spectra are entered, `_DEEPEST` deep.
+
+    A link back to a folder that it lies in is passed over.
+    """
     for path in sorted(entries(folder)):
         if path.suffix.lower() in suffixes:
             yield _file(path, [*words, *path.stem.split("_")])
-        elif len(words) < _DEEPEST and _FOLDER.fullmatch(path.name) and path.is_dir():
+        elif len(words) < _DEEPEST and _FOLDER.fullmatch(path.name) and path.is_dir() and not _leads_back(path):
             yield from _walk(path, suffixes, [*words, path.name])
+
+
+def _leads_back(path: Path) -> bool:
+    return path.is_symlink() and any(path.samefile(folder) for folder in path.parents[: _DEEPEST + 1])
 
 
 def _file(path: Path, words: list[str]) -> _File:

@@ -7,11 +7,14 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from caffdet_cli.data.formats.layout import LabelPolicy
-from caffdet_cli.data.formats.records import RawObject, RawRecord
+from caffdet_cli.data.formats.records import BrokenAnnotation, RawObject, RawRecord
 from caffdet_cli.settings.base import Spectrum
 
 SAME = 0.5
 """IoU from which boxes of one class in the two pictures are one object."""
+
+
+_MOST = 2000  # objects of a class in one picture: every box is compared with every other
 
 
 class Agreement(NamedTuple):
@@ -40,34 +43,43 @@ def policy_of(labels: LabelPolicy | None, spectrum: Spectrum | None) -> tuple[La
     return labels or pixels, pixels
 
 
-def merge(own: RawRecord, other: RawRecord, policy: LabelPolicy) -> tuple[RawRecord, Agreement]:
+def merge(
+    own: RawRecord, other: RawRecord, policy: LabelPolicy, spectrum: Spectrum = "ir"
+) -> tuple[RawRecord, Agreement]:
     """The labels of both pictures as one record, in pixels of the label spectrum's picture.
 
     Boxes of the same class that overlap by `SAME` at least are one object; it is given as the label spectrum has it.
-    Boxes that are none, or without area, are nobody's partner: they stay, to be reported with their place.
+    Boxes that are none, or without area, are nobody's partner: they stay, to be reported with their place. Every object
+    says in which pictures it was labelled.
 
     Args:
         own: of the label spectrum's picture.
         other: of its partner; where the sizes differ, its boxes are stretched to the label spectrum's.
+        spectrum: which one the label spectrum is.
+
+    Raises:
+        BrokenAnnotation: there are too many objects to compare.
     """
+    partner: Spectrum = "rgb" if spectrum == "ir" else "ir"
     scaled = _stretched(other, own.size)
     pairs = _pairs(own.objects, scaled)
     matched = {mine for mine, _, _ in pairs}
-    theirs = {partner for _, partner, _ in pairs}
-    broken = [at for at, one in enumerate(own.objects) if not _usable(one)]
+    theirs = {one for _, one, _ in pairs}
+    broken = {at for at, one in enumerate(own.objects) if not _usable(one)}
     agreement = Agreement(
         both=len(pairs),
         own=len(own.objects) - len(pairs) - len(broken),
         other=sum(map(_usable, scaled)) - len(pairs),
         overlap=sum(overlap for _, _, overlap in pairs),
     )
-    objects = own.objects
+    objects = [
+        one._replace(labelled=("rgb", "ir") if at in matched else (spectrum,))
+        for at, one in enumerate(own.objects)
+        if policy != "intersection" or at in matched or at in broken
+    ]
     if policy == "union":
-        objects += tuple(one for at, one in enumerate(scaled) if at not in theirs)
-    elif policy == "intersection":
-        keep = matched | set(broken)
-        objects = tuple(one for at, one in enumerate(own.objects) if at in keep)
-    return own._replace(objects=objects), agreement
+        objects += [one._replace(labelled=(partner,)) for at, one in enumerate(scaled) if at not in theirs]
+    return own._replace(objects=tuple(objects)), agreement
 
 
 def _usable(one: RawObject) -> bool:
@@ -93,6 +105,8 @@ def _pairs(own: tuple[RawObject, ...], other: tuple[RawObject, ...]) -> list[tup
     for name in Counter(one.name for one in own):
         mine = [at for at, one in enumerate(own) if one.name == name and _usable(one)]
         theirs = [at for at, one in enumerate(other) if one.name == name and _usable(one)]
+        if max(len(mine), len(theirs)) > _MOST:
+            raise BrokenAnnotation(f"more than {_MOST:,} objects of a class; those of two pictures cannot be compared")
         overlaps = _iou([own[at] for at in mine], [other[at] for at in theirs])
         overlaps[overlaps < SAME] = 0
         for row, column in zip(*linear_sum_assignment(overlaps, maximize=True), strict=True):
@@ -106,4 +120,5 @@ def _iou(own: list[RawObject], other: list[RawObject]) -> "np.ndarray[tuple[int,
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared: np.ndarray[tuple[int, int], np.dtype[np.float64]] = (high - low).clip(0).prod(axis=2)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
-    return np.asarray(shared / (areas[0][:, None] + areas[1][None, :] - shared), np.float64)
+    whole = areas[0][:, None] + areas[1][None, :] - shared  # 0 where boxes are too small for numbers
+    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)

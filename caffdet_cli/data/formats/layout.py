@@ -79,9 +79,32 @@ class Raw(NamedTuple):
 
 
 def subfolder(folder: Path, *names: str) -> Path | None:
-    """The first folder in `folder` that has one of `names`, in large or small letters."""
-    present = {entry.name.lower(): entry for entry in sorted(entries(folder)) if entry.is_dir()}
-    return next((present[name.lower()] for name in names if name.lower() in present), None)
+    """The first folder in `folder` that has one of `names`, in large or small letters; rather just so."""
+    folders = [entry for entry in sorted(entries(folder)) if entry.is_dir()]
+    present = {entry.name.lower(): entry for entry in folders} | {entry.name: entry for entry in folders}
+    found = (present.get(name) or present.get(name.lower()) for name in names)
+    return next((entry for entry in found if entry is not None), None)
+
+
+def note_twins(request: Request) -> None:
+    """Say where folders differ in large and small letters only: a layout may know one of them."""
+    for folder in (request.source, *_folders_in(request.source)):
+        twins: dict[str, list[str]] = {}
+        for inside in _folders_in(folder):
+            twins.setdefault(inside.name.casefold(), []).append(inside.name)
+        for names in twins.values():
+            if len(names) > 1:
+                what = f"{', '.join(names)} differ in large and small letters only; perhaps one of them is not read"
+                request.findings.add("folders of one name", request.place(folder), what, "noted")
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Folders that are not hidden, by name; none where it cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(folder / one.name for one in found if one.is_dir() and not one.name.startswith("."))
+    except OSError:
+        return []
 
 
 def first_filled(root: Path, folders: Sequence[str]) -> Path | None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from caffdet_cli.settings.base import Spectrum
+
 FARTHEST = 1e9  # pixels
 
 Corners = tuple[tuple[float, float], ...]
@@ -27,6 +29,8 @@ class RawObject(NamedTuple):
     """0 none, 1 partial, 2 heavy; None: the format does not tell."""
     corners: Corners | None = None
     """Of an oriented box, four points (x, y) in pixels, in the order of the file."""
+    labelled: tuple[Spectrum, ...] = ()
+    """In which pictures of a pair that was labelled twice; else empty."""
 
 
 class RawRecord(NamedTuple):
@@ -44,7 +48,9 @@ Raises `BrokenAnnotation` or a `DatasetError`."""
 
 
 def number(text: str) -> float | None:
-    """A finite number of any spelling: `12`, `12.5`, ` 1.2e1 `."""
+    """A finite number of any spelling: `12`, `12.5`, ` 1.2e1 `; not `1_2` or digits of other scripts."""
+    if not text.isascii() or "_" in text:
+        return None
     try:
         value = float(text)
     except ValueError:

@@ -114,5 +114,6 @@ class _Tree:
     def _inside(self, folder: Path) -> dict[str, Path]:
         if folder not in self._listed:
             inside = sorted(entries(folder))
-            self._listed[folder] = {path.name.lower(): path for path in inside if os.path.isdir(path)}
+            folders = [path for path in inside if os.path.isdir(path)]
+            self._listed[folder] = {path.name.lower(): path for path in folders} | {path.name: path for path in folders}
         return self._listed[folder]

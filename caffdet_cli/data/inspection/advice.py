@@ -26,7 +26,9 @@ ADVICE: dict[str, str] = {
     "spectra swapped": "look at the pair; if RGB and infrared are exchanged, exchange their folders",
     "red and blue swapped": "look at the worst page; if skin is blue, the pictures were saved in BGR order",
     # Boxes and classes
-    "box outside": "convert again to have boxes cut to the picture, or correct them",
+    "box outside": "take it out or correct it: nothing of it can be seen",
+    "box reaches out": "nothing: training cuts boxes to the picture, and evaluation of some sets wants them whole",
+    "labels differ": "look at the pair; convert again with --labels rgb, ir, union or intersection to choose",
     "same box twice": "remove one of them: the second can only be missed",
     "no objects": "nothing, if nothing is to be seen there: they teach what background is",
     "class without objects": "nothing, if it is rare; a split without a class says nothing about it",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from caffdet_cli.data.annotations import Example
 from caffdet_cli.data.findings import Action
-from caffdet_cli.data.inspection.boxes import odd_boxes
+from caffdet_cli.data.inspection.boxes import labelled_apart, odd_boxes
 from caffdet_cli.data.inspection.leakage import same_files
 from caffdet_cli.data.inspection.notes import Notes
 from caffdet_cli.data.inspection.pictures import PairFacts, PictureFacts
@@ -37,7 +37,10 @@ def note_pairs(notes: Notes, splits: Splits, split: str, facts: Sequence[PairFac
         label = pair.whole(annotations.label_spectrum)
         size = (example.width, example.height) if label is None else (label.width, label.height)
         for kind, row, what in odd_boxes(example.objects, *size):
-            notes.show(kind, f"{place}: object {example.objects.ids[row]}", what, "kept", shown)
+            action: Action = "noted" if kind == "box reaches out" else "kept"
+            notes.show(kind, f"{place}: object {example.objects.ids[row]}", what, action, shown)
+        if apart := labelled_apart(example.objects):
+            notes.show("labels differ", place, apart, "noted", shown)
     for spectrum in spectra:
         for index, first in same_files([pair.of(spectrum) for pair in facts]):
             both = annotations.examples[index], annotations.examples[first]
