@@ -100,6 +100,7 @@ def align(
     progress = progress or Bars()
     listed = None if points is None else read_points(points)
     data = load_config(dataset=dataset, overrides=overrides).config.data
+    data = data.model_copy(update={"rig": ""})  # an earlier one may be missing or wrong
     split = split or next((name for name in SPLITS if name in data.splits), None)
     split, annotations = load_split(data, split, place_of(data, data_root, progress), progress)
     chosen = _chosen(annotations, pairs, listed, str(points))
