@@ -233,8 +233,8 @@ def main() -> None:
             rows.append(row)
             print(
                 f"{row['subject']:<16} {row['ratio']:.2f}x ({row['ratio_low']:.2f}-{row['ratio_high']:.2f})  "
-                f"{row['against_pairs_per_second']:.1f} -> {row['subject_pairs_per_second']:.1f} pairs a second, workers "
-                f"{row['against_worker_MB']} -> {row['subject_worker_MB']} MB",
+                f"{row['against_pairs_per_second']:.1f} -> {row['subject_pairs_per_second']:.1f} pairs a second, "
+                f"workers {row['against_worker_MB']} -> {row['subject_worker_MB']} MB",
                 flush=True,
             )
         found = differences(annotations, conventions)

@@ -33,10 +33,10 @@ from caffdet_cli.engine.optimizer import backbones
 from caffdet_cli.inference.prepare import fold_frozen, prepare
 from caffdet_cli.kernels import choice
 from caffdet_cli.kernels.export import Form, decompositions
-from caffdet_cli.losses.detection import DinoCriterion
-from caffdet_cli.losses.objective import DinoObjective
+from caffdet_cli.losses.detection import criterion_of
+from caffdet_cli.losses.objective import Objective
 from caffdet_cli.models.build import detector
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.models.postprocess import best_detections
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.settings.model import Model
@@ -61,7 +61,7 @@ def batch_of(spectra: int, height: int, width: int) -> Batch:
     return Batch(tuple(pictures() for _ in range(spectra)), 0, [0], ["noise"])
 
 
-def inference(network: Dino, batch: Batch, implementation: choice.Mode, precision: str) -> Callable[[], Tensor]:
+def inference(network: Detector, batch: Batch, implementation: choice.Mode, precision: str) -> Callable[[], Tensor]:
     """One forward pass and its post-processing."""
 
     def call() -> Tensor:
@@ -75,7 +75,7 @@ def inference(network: Dino, batch: Batch, implementation: choice.Mode, precisio
 class Plain(nn.Module):
     """A detector as a function of pixels alone, which is what can be exported: all pictures have the batch's size."""
 
-    def __init__(self, network: Dino, batch: Batch):
+    def __init__(self, network: Detector, batch: Batch):
         super().__init__()
         self.network, self.batch = network, batch
 
@@ -85,7 +85,7 @@ class Plain(nn.Module):
         return found.logits[-1], found.boxes[-1]
 
 
-def in_onnx_runtime(network: Dino, batch: Batch, form: Form, threads: int) -> Callable[[], Tensor]:
+def in_onnx_runtime(network: Detector, batch: Batch, form: Form, threads: int) -> Callable[[], Tensor]:
     """One run of the exported detector, and post-processing."""
     import onnxruntime
 
@@ -112,13 +112,13 @@ def in_onnx_runtime(network: Dino, batch: Batch, form: Form, threads: int) -> Ca
     return call
 
 
-def training(network: Dino, model: Model, batch: Batch, implementation: choice.Mode) -> Callable[[], Tensor]:
+def training(network: Detector, model: Model, batch: Batch, implementation: choice.Mode) -> Callable[[], Tensor]:
     """Forward, losses and backward, with frozen backbones as published for CAFF."""
     for backbone in backbones(network):
         backbone.requires_grad_(False)
     if implementation == "native":
         fold_frozen(network)
-    objective = DinoObjective(network.train(), DinoCriterion(model.costs, model.loss), model.denoising)
+    objective = Objective(network.train(), criterion_of(model), model.denoising)
     random = torch.Generator().manual_seed(1)
     boxes = torch.cat([0.2 + 0.6 * torch.rand(_OBJECTS, 2, generator=random), torch.full((_OBJECTS, 2), 0.1)], 1)
     targets = [Targets(boxes, torch.zeros(_OBJECTS, dtype=torch.long))]

@@ -24,7 +24,7 @@ from torch import nn
 
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.models.build import detector
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings.load import load_config
 from ops import machine
 
@@ -33,7 +33,7 @@ NOISE = 0.05
 """A stage counts as slower when it is by this share, and by a hundredth of the whole."""
 
 
-def stages(network: Dino) -> dict[str, list[tuple[Any, str]]]:
+def stages(network: Detector) -> dict[str, list[tuple[Any, str]]]:
     """Objects and the methods of them that make up each stage."""
     parts: dict[str, list[tuple[Any, str]]] = defaultdict(list)
     for name, module in network.pyramid.named_children():
@@ -44,13 +44,13 @@ def stages(network: Dino) -> dict[str, list[tuple[Any, str]]]:
             parts[name].append((module, "forward"))
     parts["flatten"].append((network.flatten, "forward"))
     parts["encoder"].append((network.encoder, "forward"))
-    parts["selection"] += [(network.selection, method) for method in ("score", "choose", "take")]
+    parts["selection"].append((network.selection, "forward"))
     parts["decoder"].append((network.decoder, "forward"))
     parts["heads"].append((network.heads, "forward"))
     return parts
 
 
-def clocked(network: Dino) -> Times:
+def clocked(network: Detector) -> Times:
     """Put a clock around every stage; the times add up in what is returned."""
     times: Times = defaultdict(float)
 

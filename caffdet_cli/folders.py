@@ -48,10 +48,21 @@ def _finish(part: Path, target: Path, work: Path, overwrite: bool, replaced: Seq
                 raise
     if not overwrite and any(path != work for path in target.iterdir()):
         raise OutputError(f"{target} was made meanwhile by another process; add --overwrite")
+    _refuse_links(part, target)
     for name in replaced:
         if not (part / name).exists():
             (target / name).unlink(missing_ok=True)
     _move(part, target)
+
+
+def _refuse_links(part: Path, target: Path) -> None:
+    """Results do not go through a link to a folder inside the output: somebody else's files may lie there."""
+    for source in part.iterdir():
+        goal = target / source.name
+        if source.is_dir() and goal.is_dir():
+            if goal.is_symlink():
+                raise OutputError(f"{goal} is a link to another folder; remove it, or choose another --output")
+            _refuse_links(source, goal)
 
 
 def _move(part: Path, target: Path) -> None:

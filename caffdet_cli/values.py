@@ -60,8 +60,9 @@ class Queries(NamedTuple):
     """What query selection hands to the decoder."""
 
     content: Tensor  # (B, P + Q, C)
-    anchors: Tensor  # (B, P + Q, 4) cxcywh, before the sigmoid
+    anchors: Tensor  # (B, P + Q, 4) cxcywh, or (B, Q, 2) points, before the sigmoid
     groups: tuple[Group, ...]  # in the order of the queries
+    positions: Tensor | None = None  # (B, Q, C), where they do not follow from the anchors layer by layer
 
 
 class DenoisingQueries(NamedTuple):
@@ -82,12 +83,13 @@ class Layers(NamedTuple):
 
 
 class Proposals(NamedTuple):
-    """The encoder's own predictions for the chosen tokens."""
+    """The encoder's own predictions: for the chosen tokens, or, where `of_any_class`, for all S in place of Q."""
 
     indices: Tensor  # (B, Q)
     anchors: Tensor  # (B, Q, 4) before refinement and sigmoid; infinite on invalid tokens
     logits: Tensor  # (B, Q, K)
     boxes: Tensor  # (B, Q, 4) cxcywh, with their gradient
+    of_any_class: bool = False  # the first class slot means an object of whatever class
 
 
 class Predictions(NamedTuple):
@@ -96,6 +98,7 @@ class Predictions(NamedTuple):
     matching: Layers
     denoising: Layers | None
     proposals: Proposals | None
+    one_to_many: Layers | None = None
 
 
 class Targets(NamedTuple):

@@ -4,35 +4,35 @@ import torch
 from torch import Tensor
 
 from caffdet_cli.models.build import detector
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings import model as schema
 from caffdet_cli.values import Batch, Pictures, Targets
 
 OUTPUTS = 3  # class slots
 
 
-def tiny_settings(**changes: object) -> schema.Dino:
+def tiny_settings(**changes: object) -> schema.Model:
     """Lite-DINO of width 64 on a ResNet-10: three levels of strides 16, 32 and 64, ten queries."""
     facts: dict[str, object] = {
         "backbone": schema.ResNet(depth=10, levels=(2, 3), normalisation="group", frozen_stages=0),
         "width": 64,
         "levels": 3,
         "encoder": schema.InterleavedEncoder(layers=2, blocks=1, high_levels=2, heads=4, points=2, feedforward=64),
-        "decoder": schema.Decoder(layers=2, heads=4, points=2, feedforward=64),
+        "decoder": schema.DinoDecoder(layers=2, heads=4, points=2, feedforward=64),
         "queries": 10,
         "detections": 5,
         "denoising": schema.Denoising(number=5),
     }
-    return schema.Dino.model_validate({**facts, **changes})
+    return schema.Model.model_validate({**facts, **changes})
 
 
-def tiny_pair_settings(**changes: object) -> schema.Dino:
+def tiny_pair_settings(**changes: object) -> schema.Model:
     """The same on pairs, infrared first."""
     facts = {"spectra": ("ir", "rgb"), "fusion": schema.CaffLite(stages=2, reduced=8), "shared_backbone": False}
     return tiny_settings(**{**facts, **changes})
 
 
-def tiny_detector(settings: schema.Dino, seed: int = 0) -> Dino:
+def tiny_detector(settings: schema.Model, seed: int = 0) -> Detector:
     """A detector whose box heads do not start at zero, so that every part has an influence."""
     torch.manual_seed(seed)
     network = detector(settings, OUTPUTS)

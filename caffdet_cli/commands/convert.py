@@ -18,7 +18,9 @@ def command(
     format: Annotated[
         str | None,
         typer.Argument(
-            metavar="FORMAT", help="llvip, flir, voc, yolo, coco, ...: alone it lists all.", show_default=False
+            metavar="FORMAT",
+            help="llvip, flir, kaist, m3fd, msrs, yolo, voc, coco; unverified: cvc14, vedai, dronevehicle.",
+            show_default=False,
         ),
     ] = None,
     source: Annotated[
@@ -93,19 +95,26 @@ def command(
             progress=progress(quiet, verbose),
         )
     finally:
-        _show_findings(findings, quiet)
+        _show_findings(findings, quiet, verbose)
     if json:
         print_json(_as_json(report))
     else:
         _show(report)
 
 
-def _show_findings(findings: "FindingLog", quiet: bool) -> None:
-    """What was found, on standard error; with --quiet only the faults."""
+def _show_findings(findings: "FindingLog", quiet: bool, verbose: bool) -> None:
+    """What was found, on standard error, with one example of each kind or all; with --quiet only the faults."""
     rows = [row for row in findings.rows() if not (quiet and row.action == "noted")]
-    if rows:
+    if verbose and rows:
+        shown = {(row.kind, row.action): place for place, row in enumerate(rows)}
+        listed = [one for one in findings if (one.kind, one.action) in shown]
+        listed.sort(key=lambda one: shown[one.kind, one.action])
+        every = [(one.kind, one.action, f"{one.place}: {one.what}") for one in listed]
+        table("findings", ["what", "done", "where"], every, to="stderr")
+    elif rows:
         cells = [(row.kind, row.number, row.action, row.examples[0]) for row in rows]
-        table("findings", ["what", "number", "done", "for example"], cells, to="stderr")
+        title = "findings" if all(row.number == 1 for row in rows) else "findings (--verbose lists every one)"
+        table(title, ["what", "number", "done", "for example"], cells, to="stderr")
 
 
 def _show(report: "ConvertReport") -> None:

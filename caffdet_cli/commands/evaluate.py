@@ -64,6 +64,8 @@ def command(
             help="Two detectors trained on one spectrum alone, beside it.",
         ),
     ] = None,
+    weights_ir: options.WeightsIr = None,
+    late: options.Late = None,
     data_root: options.DataRoot = None,
     set_: options.Set = None,
     device: options.Device = "auto",
@@ -81,8 +83,8 @@ def command(
 
     AP is the mean over IoU 0.50 to 0.95; s, m and l stand for objects below 32, up to 96 and above 96 pixels square;
     AR1, AR10 and AR100 for recall with so many detections of a class per picture. A pair model is scored with both
-    pictures and with each one removed. The miss rate of pedestrians (mr) is the mean, in the logarithm, at 0.01 to 1
-    false alarms per picture; lower is better.
+    pictures and with each one removed; with --weights-ir two detectors are scored alone and fused late. The miss rate
+    of pedestrians (mr) is the mean, in the logarithm, at 0.01 to 1 false alarms per picture; lower is better.
     """
     progress = console.progress(quiet, verbose)
     settings = _settings(metric, setting, compatible)
@@ -92,6 +94,7 @@ def command(
         _refuse({"--weights": weights, "--dataset": dataset, "--split": split, "--spectrum": spectrum})
         kept = None if metric == "mr" else output  # curves need a place
         _refuse({"--against": against, "--data-root": data_root, "--set": set_, "--output": kept})
+        _refuse({"--weights-ir": weights_ir, "--late": late})
         if metric == "mr":
             _miss_rate_of_file(predictions, annotations, settings, compatible, output, overwrite, json, progress)
             return
@@ -108,6 +111,7 @@ def command(
             "a file": f"caffdet eval {_OF_FILE}",
         }
         raise missing.too_little({"--weights": weights, "--dataset": dataset}, examples, detectors=True)
+    fused = _fused(weights_ir, late)
     if metric == "mr" and against:
         raise ConfigError("--against compares AP; leave it out, or take --metric coco")
     from caffdet_cli.settings.load import load_config
@@ -126,6 +130,7 @@ def command(
         "overwrite": overwrite,
         "overrides": set_ or (),
         "progress": progress,
+        **fused,
     }
     if metric == "mr":
         from caffdet_cli.evaluation.miss_rate_detector import evaluate_miss_rate_of
@@ -135,6 +140,17 @@ def command(
     from caffdet_cli.evaluation.detector import evaluate
 
     _show(evaluate(weights, dataset, **how), json, progress)
+
+
+def _fused(weights_ir: str | None, late: list[str] | None) -> dict[str, Any]:
+    """The second detector and how detections are fused, where there is one."""
+    if weights_ir is None:
+        if late:
+            raise ConfigError(f"--late {late[0]}: it is of two detectors; add --weights-ir WEIGHTS")
+        return {}
+    from caffdet_cli.settings.late import late_settings
+
+    return {"weights_ir": weights_ir, "late": late_settings(late or ())}
 
 
 def _settings(metric: Metric, words: Sequence[str] | None, compatible: bool) -> "Sequence[Setting]":

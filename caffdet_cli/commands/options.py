@@ -41,6 +41,18 @@ Weights = Annotated[
         "--weights", metavar="NAME|FILE|URL", help="A checkpoint of caffdet or a published one; an address is fetched."
     ),
 ]
+WeightsIr = Annotated[
+    str | None,
+    typer.Option(
+        "--weights-ir", metavar="NAME|FILE|URL", help="A second detector, of infrared: both are used and fused late."
+    ),
+]
+Late = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--late", metavar="KEY=VALUE", help="Of late fusion: iou=X, least=X, prior=X, prior=uniform. Repeatable."
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(

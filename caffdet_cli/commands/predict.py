@@ -1,14 +1,21 @@
 """`caffdet predict`: looks for objects in pictures and pairs."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from caffdet_cli.commands import console, missing, options
+from caffdet_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from caffdet_cli.inference.predict import Predicted
 
 
 def command(
     weights: options.Weights = None,
+    weights_ir: options.WeightsIr = None,
+    late: options.Late = None,
     rgb: Annotated[
         str | None, typer.Option("--rgb", metavar="PATH", help="Picture, folder, or text file with a path per line.")
     ] = None,
@@ -46,25 +53,22 @@ def command(
         example = f"caffdet predict --weights {detector} --rgb {rgb or 'PATH'} --ir {ir or 'PATH'} -o {output or 'DIR'}"
         given = {"--weights": weights, "-o DIR": output, "--rgb PATH (or --ir PATH)": rgb or ir}
         raise missing.too_little(given, {"try": example}, detectors=True)
-    from caffdet_cli.inference.predict import predict
-
-    done = predict(
-        weights,
-        output,
-        rgb=rgb,
-        ir=ir,
-        rig=rig,
-        pair_by=pair_by,
-        boxes=boxes,
-        score=score,
-        device=device,
-        precision=precision,
-        batch=batch,
-        workers=workers,
-        draw=draw,
-        overwrite=overwrite,
-        progress=console.progress(quiet, verbose),
-    )
+    how: dict[str, Any] = {
+        "rgb": rgb,
+        "ir": ir,
+        "rig": rig,
+        "pair_by": pair_by,
+        "boxes": boxes,
+        "score": score,
+        "device": device,
+        "precision": precision,
+        "batch": batch,
+        "workers": workers,
+        "draw": draw,
+        "overwrite": overwrite,
+        "progress": console.progress(quiet, verbose),
+    }
+    done = _predicted(weights, weights_ir, late, output, how)
     if json:
         facts = {"pictures": done.pictures, "detections": done.found, "without_partner": list(done.lonely)}
         console.print_json({"schema": 1, "output": str(done.folder), **facts})
@@ -72,3 +76,21 @@ def command(
     console.echo(f"{done.found} objects in {done.pictures} pictures: {done.folder / 'detections.json'}")
     if draw:
         console.echo(f"drawn in {done.folder / 'pictures'}")
+
+
+def _predicted(
+    weights: str, weights_ir: str | None, late: list[str] | None, output: str, how: Mapping[str, Any]
+) -> "Predicted":
+    """What one detector finds, or two together."""
+    if weights_ir is None:
+        if late:
+            raise ConfigError(f"--late {late[0]}: it is of two detectors; add --weights-ir WEIGHTS")
+        from caffdet_cli.inference.predict import predict
+
+        return predict(weights, output, **how)
+    from caffdet_cli.settings.late import late_settings
+
+    settings = late_settings(late or ())  # before torch is imported
+    from caffdet_cli.inference.late import predict_late
+
+    return predict_late(weights, weights_ir, output, late=settings, **how)

@@ -18,6 +18,9 @@ from caffdet_cli.data.images import read_picture
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
 
+SMALLEST = 1e-3
+"""Width and height of a box in pixels: one that is smaller has no area, and files round it away."""
+
 _THREADS = 8  # decoding lets other threads run
 
 
@@ -26,7 +29,8 @@ class _Probe(NamedTuple):
 
     width: int
     height: int
-    problem: str  # empty: it is whole
+    problem: str  # empty: it is whole; else goes on after its name: `cannot be read: ..`
+    missing: bool = False
 
 
 class Checked(NamedTuple):
@@ -70,7 +74,8 @@ def _probe(path: Path) -> _Probe:
     try:
         height, width = read_picture(path).shape[:2]
     except DatasetError as error:
-        return _Probe(0, 0, str(error))
+        missing = isinstance(error.__cause__, FileNotFoundError) and not path.is_symlink()
+        return _Probe(0, 0, str(error).replace(f"picture {path} ", "", 1), missing)  # findings have its place
     return _Probe(width, height, "")
 
 
@@ -104,7 +109,7 @@ class _Checker:
             path = example.rgb if spectrum == "rgb" else example.ir
             if path is not None and not found[path].problem:
                 sizes[spectrum] = found[path]
-            elif path is None or not path.exists():
+            elif path is None or found[path].missing:
                 what = f"no {spectrum} picture" if path is None else f"there is no {self._request.place(path)}"
                 problems.append(("missing partner", self._place(example), what))
             else:
@@ -127,7 +132,7 @@ class _Checker:
         if lost:
             unreadable = any(kind == "unreadable picture" for kind, _, _ in problems)
             kind = "unreadable picture" if unreadable else "no picture"
-            what = "; ".join(what for _, _, what in problems)
+            what = "; ".join(what if one == "missing partner" else f"{place} {what}" for one, place, what in problems)
             self._findings.add(kind, self._place(example), what, "dropped", pictures=1, boxes=len(example.objects))
         else:
             for kind, place, what in problems:
@@ -151,10 +156,10 @@ class _Checker:
         return size
 
     def _objects(self, example: Example, width: int, height: int) -> Objects:
-        """Boxes cut to the picture, or whole; those outside are left out."""
-        objects = example.objects
+        """Boxes cut to the picture, or whole; those outside, and those without area, are left out."""
+        objects = self._with_area(example)
         clipped = np.clip(objects.boxes, 0.0, np.array([width, height, width, height], np.float64))
-        inside = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
+        inside = np.all(clipped[:, 2:] - clipped[:, :2] >= SMALLEST, axis=1)
         changed = np.any(clipped != objects.boxes, axis=1)
         for row in np.flatnonzero(changed).tolist():
             where, box = self._place(example), _corners(objects.boxes[row])
@@ -167,6 +172,15 @@ class _Checker:
                 what = f"corners {box} lie outside {_by((width, height))}"
                 self._findings.add("box outside", f"{where}: object {objects.ids[row]}", what, "dropped", boxes=1)
         return objects.where(inside) if self._whole else _cut(objects, clipped, inside, changed)
+
+    def _with_area(self, example: Example) -> Objects:
+        objects = example.objects
+        large = np.all(objects.boxes[:, 2:] - objects.boxes[:, :2] >= SMALLEST, axis=1)
+        for row in np.flatnonzero(~large).tolist():
+            where = f"{self._place(example)}: object {objects.ids[row]}"
+            what = f"corners {_corners(objects.boxes[row])} are less than {SMALLEST:g} pixels apart"
+            self._findings.add("box without area", where, what, "dropped", boxes=1)
+        return objects if large.all() else objects.where(large)
 
     def _place(self, example: Example) -> str:
         path = (example.rgb, example.ir)[self._set.label_spectrum == "ir"] or example.rgb or example.ir

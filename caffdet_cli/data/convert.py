@@ -7,8 +7,8 @@ are copied into `pictures/`. Or back to a form that other programs read: `export
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -101,7 +101,9 @@ def convert(
         OutputError, DiskFull: the output exists or cannot be written.
     """
     progress, findings = progress or Bars(), FindingLog() if findings is None else findings
-    source, output = source_folder(source), Path(os.path.abspath(output))
+    with _friendly_reads(source):
+        source = source_folder(source)
+    output = Path(os.path.abspath(output))
     _keep_apart(source, output)
     fresh_folder(output, overwrite)
     earlier = set() if to is None else earlier_files(output)
@@ -111,11 +113,12 @@ def convert(
     request = Request(source, wanted, label_spectrum, first_category_id, findings, progress, labels, variant)
     folder = nullcontext() if dry_run else whole_folder(output, overwrite=overwrite)
     with folder as part:
-        raw = read_raw(format, request)
-        checked = {
-            split: check(one, raw.spectra, split, request, whole_boxes=raw.whole_boxes)
-            for split, one in raw.splits.items()
-        }
+        with _friendly_reads(source):
+            raw = read_raw(format, request)
+            checked = {
+                split: check(one, raw.spectra, split, request, whole_boxes=raw.whole_boxes)
+                for split, one in raw.splits.items()
+            }
         root = _picture_root(checked, source)
         _keep_apart(root, output)
         if to is not None:
@@ -137,6 +140,16 @@ def convert(
     elif report.written:
         remove_stale(output, earlier)
     return report
+
+
+@contextmanager
+def _friendly_reads(source: Path) -> Iterator[None]:
+    """Turn what the system says about a failed read into one sentence; it is no fault of the output."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or source
+        raise DatasetError(f"cannot read {place}: {error.strerror}; check its permissions and its disk") from error
 
 
 def _keep_apart(source: Path, output: Path) -> None:
@@ -177,7 +190,7 @@ def _report(
         for split, one in sets.items()
     }
     if not any(split.pictures for split in splits.values()):
-        summary = request.findings.summary() or "it has none"
+        summary = request.findings.told() or "it has none"
         raise DatasetError(f"{request.source}: no picture can be used: {summary}")
     return ConvertReport(
         format=format,

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.export_fit import Target
-from caffdet_cli.data.export_names import flat_names
+from caffdet_cli.data.export_names import flat_names, usual_suffix
 from caffdet_cli.data.formats.coco_write import write_plain_coco
 from caffdet_cli.data.formats.hostile import inside, read_json
 from caffdet_cli.data.formats.layout import Request, SplitName
@@ -184,7 +184,7 @@ class _Writer:
         for spectrum, picture in pictures.items():
             if picture is not None and spectrum in folders:
                 record[spectrum] = picture.relative_to(self._export.root).as_posix()
-                target = self._part / self._file(f"{folders[spectrum]}/{name}{picture.suffix}")
+                target = self._part / self._file(f"{folders[spectrum]}/{name}{usual_suffix(picture)}")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(picture, target)
                 paths[spectrum] = target

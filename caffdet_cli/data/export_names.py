@@ -12,6 +12,8 @@ from caffdet_cli.settings.base import Spectrum
 _NOT_IN_NAMES = frozenset('<>:"/\\|?*')  # on some system
 _LONGEST = 180  # bytes; a number and a suffix follow
 _SUFFIXES = PICTURES | {".xml", ".txt"}
+_FORMS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"BM": ".bmp", b"II": ".tif", b"MM": ".tif", b"RIFF": ".webp"}
+"""By how a file begins."""
 
 
 def flat_names(
@@ -42,6 +44,19 @@ def flat_names(
         return free
 
     return {split: tuple(map(name, some)) for split, some in pictures.items()}
+
+
+def usual_suffix(picture: Path) -> str:
+    """The suffix of a picture, or that of its form where programs would not take it for a picture's.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if picture.suffix.lower() in PICTURES:
+        return picture.suffix
+    with picture.open("rb") as file:
+        start = file.read(4)
+    return next((suffix for begins, suffix in _FORMS.items() if start.startswith(begins)), ".png")
 
 
 def _picture(example: Example, spectrum: Spectrum) -> Path:

@@ -12,6 +12,7 @@ Action = Literal["dropped", "repaired", "kept", "noted"]
 """`noted` is no fault: a strict check lets it pass."""
 
 _SHOWN = 3  # examples per row of a summary
+_LONGEST = 300  # characters of a place, and of what is wrong; names in files from outside may have millions
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class FindingLog:
 
     def add(self, kind: str, place: str, what: str, action: Action, *, pictures: int = 0, boxes: int = 0) -> None:
         """Write down one finding."""
-        self.items.append(Finding(kind, place, what, action, pictures, boxes))
+        self.items.append(Finding(kind, _one_line(place), _one_line(what), action, pictures, boxes))
 
     def saw(self, *, pictures: int = 0, boxes: int = 0) -> None:
         """Count items that were read."""
@@ -87,3 +88,15 @@ class FindingLog:
     def summary(self) -> str:
         """The faults in a few words: `2 box outside (repaired), 1 missing partner (kept)`."""
         return ", ".join(f"{row.number} {row.kind} ({row.action})" for row in self.rows() if row.action != "noted")
+
+    def told(self) -> str:
+        """The same with the first fault: `1 missing partner (kept); for example visible/1.jpg: no ir picture`."""
+        first = next((row.examples[0] for row in self.rows() if row.action != "noted"), None)
+        return self.summary() if first is None else f"{self.summary()}; for example {first}"
+
+
+def _one_line(text: str) -> str:
+    """Text that is not too long, with line breaks and other signs that cannot be printed spelt out."""
+    half = _LONGEST // 2
+    short = text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in short)

@@ -1,10 +1,15 @@
 """Reading pictures: 8 bits, 16 bits or floating point, one or three channels, turned as EXIF says.
 
+Palettes and CMYK become RGB, alpha is dropped, of several pages or frames the first is read. A picture may be a link to
+a file elsewhere; pipes, devices and folders are refused.
+
 OpenCV decodes because it keeps 16-bit and floating-point values; Pillow (which torchvision needs anyway) reads headers
 only, so that a size is cheap to ask for and a decompression bomb is refused before it is decoded.
 """
 
 import io
+import os
+import stat
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -12,20 +17,36 @@ from typing import Any, BinaryIO, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import (  # each form registers itself
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    ImageOps,
+    Jpeg2KImagePlugin,  # noqa: F401
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    PpmImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from caffdet_cli.errors import DatasetError
 
 MAX_PIXELS = 89_000_000  # just below where Pillow itself would warn
 MAX_BYTES = 1 << 30
+MAX_SIDE = 1_000_000  # what libpng takes
+
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000")
+"""As Pillow calls them: those that OpenCV decodes too, so that nobody's reader of a rare form sees a hostile file."""
 
 _FLAGS = (
     cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
 )  # unlike IMREAD_UNCHANGED this applies the EXIF rotation and drops alpha
 _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
-_ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 256, 257  # EXIF and TIFF tags
+_ORIENTATION, _WIDTH, _HEIGHT, _BITS, _EXTRA = 0x0112, 256, 257, 258, 338  # EXIF and TIFF tags
 _TURNED = (5, 6, 7, 8)  # orientations that swap height and width
+_ROTATED = ("JPEG", "MPO", "PNG", "WEBP")  # forms whose EXIF orientation OpenCV applies
 _JPEG, _TIFF = b"\xff\xd8", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -61,17 +82,18 @@ def decode(data: bytes, path: Path, enough: int | None = None, *, grey: bool = F
     Raises:
         DatasetError: as `read_picture`.
     """
-    height, width = _header_size(io.BytesIO(data), path)
-    if height * width > MAX_PIXELS:
+    height, width, plain_alpha = _header(io.BytesIO(data), path)
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
         raise _too_large(path)
     is_jpeg = data.startswith(_JPEG)
     if is_jpeg and not _jpeg_ends(data):
         raise DatasetError(f"picture {path} is truncated: its end is missing; fetch or copy it again")
     flags = _FLAGS if not (is_jpeg and grey) else cv2.IMREAD_GRAYSCALE
-    if is_jpeg and enough:
-        flags |= _reduction(min(height, width), enough)
+    reduction = _reduction(min(height, width), enough) if is_jpeg and enough else 0
+    if plain_alpha:
+        return Decoded(_without_alpha(data, path), height, width)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | reduction)
     except cv2.error as error:
         raise DatasetError(f"picture {path} cannot be decoded ({error.err}); save it again as PNG or JPEG") from error
     if pixels is None:
@@ -79,6 +101,9 @@ def decode(data: bytes, path: Path, enough: int | None = None, *, grey: bool = F
             f"picture {path} cannot be decoded: it is truncated, damaged or of an unknown form; "
             "fetch it again or save it as PNG"
         )
+    if not reduction and pixels.shape[:2] != (height, width):
+        says, has = f"{width}x{height}", f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise DatasetError(f"picture {path} has {has} pixels, its header says {says}; save it again as PNG or JPEG")
     return Decoded(_as_rgb(pixels), height, width)
 
 
@@ -103,9 +128,10 @@ def picture_size(path: Path) -> tuple[int, int]:
         DatasetError: the file is missing or no picture.
     """
     try:
+        _check_file(path)
         with path.open("rb") as file:
-            return _header_size(file, path)
-    except OSError as error:
+            return _header(file, path)[:2]
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -116,51 +142,98 @@ def picture_bytes(path: Path) -> bytes:
         DatasetError: it is missing, no file, unreadable or has more than `MAX_BYTES`.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise DatasetError(f"{path} is no file; a picture is needed")
-        if (size := path.stat().st_size) > MAX_BYTES:
+        if (size := _check_file(path)) > MAX_BYTES:
             raise DatasetError(f"picture {path} has {size:,} bytes, more than {MAX_BYTES:,}; make it smaller")
         return path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> DatasetError:
-    return DatasetError(f"picture {path} cannot be read: {error.strerror or error}")
+def _check_file(path: Path) -> int:
+    """The size of a file in bytes. Opening a named pipe would wait for ever, and a device may have no end."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise DatasetError(f"picture {path} is no file; a picture is needed")
+    return about.st_size
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> DatasetError:
+    what = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        what = f"it is a link to {os.readlink(path)}, which is not there"
+    return DatasetError(f"picture {path} cannot be read: {what}")
 
 
 def _too_large(path: Path) -> DatasetError:
-    return DatasetError(f"picture {path} has more than {MAX_PIXELS:,} pixels; make it smaller or cut it into tiles")
+    most = f"{MAX_PIXELS:,} pixels or a side of more than {MAX_SIDE:,}"
+    return DatasetError(f"picture {path} has more than {most}; make it smaller or cut it into tiles")
 
 
-def _header_size(file: BinaryIO, path: Path) -> tuple[int, int]:
-    """Height and width after the EXIF rotation."""
+class _Header(NamedTuple):
+    height: int  # after the EXIF rotation
+    width: int
+    plain_alpha: bool  # a TIFF of 8-bit colours beside an alpha that they are not multiplied by
+
+
+def _header(file: BinaryIO, path: Path) -> _Header:
     start = file.read(16)
     file.seek(0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow warns of is an error below
-            width, height, orientation = _tiff_header(start, file) if start[:4] in _TIFF else _other_header(file)
+            return _tiff_header(start, file) if start[:4] in _TIFF else _other_header(file)
     except Image.DecompressionBombError as error:
         raise _too_large(path) from error
     except Exception as error:  # Pillow's readers fail in many ways on damaged files
-        what = "empty" if not start else "truncated, damaged or no picture"
-        raise DatasetError(f"picture {path} cannot be read: it is {what}; fetch or copy it again") from error
-    return (width, height) if orientation in _TURNED else (height, width)
+        raise DatasetError(f"picture {path} cannot be read: {_instead(start)}") from error
 
 
-def _tiff_header(start: bytes, file: BinaryIO) -> tuple[int, int, int]:
-    """Width, height and orientation of any TIFF, also of those whose pixels Pillow does not know (float64)."""
+def _turned(width: int, height: int, orientation: int, plain_alpha: bool = False) -> _Header:
+    return _Header(*((width, height) if orientation in _TURNED else (height, width)), plain_alpha)
+
+
+def _instead(start: bytes) -> str:
+    """What a file is that is no whole picture, by its first bytes, and what to do."""
+    if not start:
+        return "it is empty; fetch or copy it again"
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return "it is a web page, as a failed download leaves it; fetch it again"
+    if start.startswith(b"version https://"):
+        return "it is a pointer of Git LFS; fetch the picture itself: git lfs pull"
+    return "it is truncated, damaged or no picture that is known; fetch or copy it again, or save it as PNG or JPEG"
+
+
+def _tiff_header(start: bytes, file: BinaryIO) -> _Header:
+    """Of any TIFF, also of those whose pixels Pillow does not know (float64)."""
     directory = ImageFileDirectory_v2(start if b"+" in start[:4] else start[:8])
     file.seek(directory.next)
     directory.load(file)
-    return int(directory[_WIDTH]), int(directory[_HEIGHT]), int(directory.get(_ORIENTATION, 1))
+    plain_alpha = directory.get(_EXTRA) == (2,) and directory.get(_BITS) == (8, 8, 8, 8)
+    return _turned(int(directory[_WIDTH]), int(directory[_HEIGHT]), int(directory.get(_ORIENTATION, 1)), plain_alpha)
 
 
-def _other_header(file: BinaryIO) -> tuple[int, int, int]:
-    with Image.open(file) as picture:
-        exif = Image.Image.getexif(picture)  # PngImageFile.getexif would decode the picture
-        return *picture.size, exif.get(_ORIENTATION, 1)
+def _without_alpha(data: bytes, path: Path) -> NDArray[Any]:
+    """The colours as they are stored; OpenCV would multiply them by the alpha, so that what is clear becomes black."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("TIFF",)) as picture:
+            return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(picture))[..., :3])
+    except Exception as error:
+        raise DatasetError(f"picture {path} cannot be decoded: it is truncated or damaged; fetch it again") from error
+
+
+def _other_header(file: BinaryIO) -> _Header:
+    with Image.open(file, formats=_FORMATS) as picture:
+        return _turned(*picture.size, _orientation(picture) if picture.format in _ROTATED else 1)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """As OpenCV sees it: of the EXIF block alone. Pillow's own `getexif` would also ask XMP, or decode a PNG."""
+    exif = Image.Exif()
+    try:
+        exif.load(picture.info.get("exif", b""))
+    except Exception:  # damaged: OpenCV does not turn the picture then
+        return 1
+    return int(exif.get(_ORIENTATION, 1))
 
 
 def _jpeg_ends(data: bytes) -> bool:

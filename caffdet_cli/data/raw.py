@@ -25,7 +25,7 @@ from caffdet_cli.data.formats import (
     voc_folder,
     yolo,
 )
-from caffdet_cli.data.formats.layout import Raw, Request, entries
+from caffdet_cli.data.formats.layout import Raw, Request, entries, note_twins
 from caffdet_cli.errors import DatasetError
 
 
@@ -123,6 +123,7 @@ def read_raw(format: str, request: Request) -> Raw:
             f"the layout of {format} is unverified: it was written from a description, no archive of it was ever "
             "opened; what does not fit is refused. Look at the result: caffdet visualize"
         )
+    note_twins(request)
     raw = layout.read(request)
     _same_ids(raw)
     if request.classes is None:

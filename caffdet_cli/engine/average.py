@@ -5,19 +5,19 @@ from typing import Any
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from caffdet_cli.errors import WeightsError
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings.train import Average
 
 
 class MovingAverage:
     """Follows a detector step by step, from an epoch on."""
 
-    def __init__(self, detector: Dino, settings: Average):
+    def __init__(self, detector: Detector, settings: Average):
         self.average = AveragedModel(detector, multi_avg_fn=get_ema_multi_avg_fn(settings.decay))  # type: ignore[no-untyped-call]  # torch has no types here
         self.average.requires_grad_(False)
         self.first_epoch = settings.first_epoch
 
-    def update(self, detector: Dino, epoch: int) -> None:
+    def update(self, detector: Detector, epoch: int) -> None:
         """After a step of this epoch, counted from 0."""
         if epoch >= self.first_epoch:
             self.average.update_parameters(detector)
@@ -27,9 +27,9 @@ class MovingAverage:
         return int(self.average.n_averaged) > 0
 
     @property
-    def detector(self) -> Dino:
+    def detector(self) -> Detector:
         """The detector with the averaged weights."""
-        assert isinstance(self.average.module, Dino)
+        assert isinstance(self.average.module, Detector)
         return self.average.module
 
     def state(self) -> dict[str, Any]:

@@ -10,16 +10,17 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torchvision.ops import StochasticDepth
 
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings.train import LinearSchedule, MultiStepSchedule, OneCycleSchedule, StepSchedule, Train
 
 _SLOW = 0.1  # of sampling offsets
 _ONE_CYCLE_START = 25  # how many times the first rate is below the highest
 _ONE_CYCLE_END = 1e4  # and the last below the first
+_REFERENCE = "selection.reference"  # Deformable-DETR's points, as slow as its offsets
 _BACKBONE = "pyramid.backbone"  # one stream: `pyramid.backbone`, two: `pyramid.backbones`
 
 
-def backbones(detector: Dino) -> list[nn.Module]:
+def backbones(detector: Detector) -> list[nn.Module]:
     """The backbone modules of a detector."""
     return [module for name, module in detector.pyramid.named_children() if name.startswith("backbone")]
 
@@ -32,7 +33,7 @@ def freeze(backbone: nn.Module, drop_path: bool) -> None:
             module.train()
 
 
-def make_optimizer(detector: Dino, settings: Train) -> Optimizer:
+def make_optimizer(detector: Detector, settings: Train) -> Optimizer:
     """AdamW over the groups that the settings ask for; frozen parameters are in none, empty groups are left out."""
     if settings.freeze_backbone:
         for backbone in backbones(detector):
@@ -43,7 +44,7 @@ def make_optimizer(detector: Dino, settings: Train) -> Optimizer:
     return AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
-def parameter_groups(detector: Dino, settings: Train) -> list[dict[str, Any]]:
+def parameter_groups(detector: Detector, settings: Train) -> list[dict[str, Any]]:
     """`rest` and `backbone`, and what `settings.groups` sets apart from them.
 
     Each has its parameters as `params`, their names as `names`, the rate `base` that the schedule multiplies, and its
@@ -71,7 +72,7 @@ def parameter_groups(detector: Dino, settings: Train) -> list[dict[str, Any]]:
 
 def _group_of(name: str, settings: Train) -> str:
     part = "backbone" if name.startswith(_BACKBONE) else "rest"
-    if settings.groups == "slow-sampling" and part == "rest" and ".offsets." in name:
+    if settings.groups == "slow-sampling" and part == "rest" and (".offsets." in name or name.startswith(_REFERENCE)):
         return "sampling"
     if settings.groups == "no-decay" and ("norm" in name or "bias" in name):
         return f"{part} without decay"

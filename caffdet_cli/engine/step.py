@@ -9,14 +9,14 @@ from accelerate import Accelerator
 from safetensors.torch import save_file
 
 from caffdet_cli.errors import Diverged
-from caffdet_cli.losses.objective import DinoObjective
+from caffdet_cli.losses.objective import Objective
 from caffdet_cli.paths import whole_file, write_text
 from caffdet_cli.values import Batch, Losses, Targets
 
 
 def optimise(
     accelerator: Accelerator,
-    objective: DinoObjective,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     targets: list[Targets],

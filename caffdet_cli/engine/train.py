@@ -29,10 +29,10 @@ from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
 from caffdet_cli.evaluation.detector import to_categories
 from caffdet_cli.inference.predictor import Predictor, choose_device
 from caffdet_cli.inference.prepare import fold_frozen
-from caffdet_cli.losses.detection import DinoCriterion
-from caffdet_cli.losses.objective import DinoObjective
+from caffdet_cli.losses.detection import criterion_of
+from caffdet_cli.losses.objective import Objective
 from caffdet_cli.models.build import detector as build_detector
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.paths import friendly_writes
 from caffdet_cli.progress import Bars
 from caffdet_cli.values import Losses, Targets
@@ -123,9 +123,9 @@ class Trainer:
         self.detector = build_detector(job.config.model, len(job.conventions.classes))
         self.account = start(self.detector, job, watch.progress) if saved is None else None
         self.detector.to(self.accelerator.device)
-        criterion = DinoCriterion(job.config.model.costs, job.config.model.loss)
+        criterion = criterion_of(job.config.model)
         classes = [slot for slot, name in enumerate(job.conventions.classes) if name is not None]
-        self.objective = DinoObjective(self.detector, criterion, job.config.model.denoising, classes)
+        self.objective = Objective(self.detector, criterion, job.config.model.denoising, classes)
         self.objective.to(self.accelerator.device)
         self.optimizer = make_optimizer(self.detector, self.settings)
         dataset = PairDataset(job.train, job.conventions, self.settings.augment, self.settings.seed)
@@ -209,7 +209,7 @@ class Trainer:
         self.watch.validated(self.epoch, means.get("loss", 0.0), report)
 
     @property
-    def judged(self) -> Dino:
+    def judged(self) -> Detector:
         """What is validated: the moving average once there is one, else the detector itself."""
         return self.average.detector if self.average is not None and self.average.started else self.detector
 

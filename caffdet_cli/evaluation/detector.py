@@ -4,31 +4,27 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-import torch
-
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
-from caffdet_cli.data.camera_range import fixed_rule
-from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.demo_set import place_of
-from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
-from caffdet_cli.data.splits import class_slots, load_split
+from caffdet_cli.data.formats.detections import write_detections
+from caffdet_cli.data.splits import load_split
 from caffdet_cli.errors import ConfigError, DatasetError
 from caffdet_cli.evaluation import miss_rate_report
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
+from caffdet_cli.evaluation.detecting import Found, detect, tell_padding, to_categories, with_classes
+from caffdet_cli.evaluation.late import LATE_FILES, evaluate_late
 from caffdet_cli.evaluation.receipt import published_beside, receipt, write_receipt
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
-from caffdet_cli.inference.predictor import Given, Predictor, choose_device, relabelled
-from caffdet_cli.inference.prepare import prepare
+from caffdet_cli.inference.predictor import Given, choose_device
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.conventions import Conventions
-from caffdet_cli.settings.data import Data
+from caffdet_cli.settings.late import Late
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.weights.load import Loaded, load_detector
 
-Found = dict[int | str, DetectionArrays]
+__all__ = ["Found", "check_rivals", "choices", "detect", "evaluate", "to_categories", "with_classes"]
 
 _ALONE = ("rgb", "ir")  # order of the detectors after --against
 
@@ -41,6 +37,8 @@ def evaluate(
     split: str | None = None,
     spectrum: Given | None = None,
     against: tuple[str, str] | None = None,
+    weights_ir: str | None = None,
+    late: Late | None = None,
     device: str = "auto",
     precision: str | None = "fp32",
     batch: int | None = 1,
@@ -59,6 +57,8 @@ def evaluate(
         split: None: val where the data set has one, else test.
         spectrum: what a pair model is given; None: both, and each alone.
         against: checkpoints trained on RGB alone and on IR alone, to be beaten.
+        weights_ir: a second detector, which looks at infrared; both are scored alone and in late fusion.
+        late: settings of that fusion.
         batch: padding changes results of CAFF; 1, as published, has none.
         output: folder for `report.json`, `receipt.json` and `detections-<spectra>.json`.
         judge: of another metric; is handed the detections of each choice of spectra, and the folder if there is one.
@@ -67,6 +67,24 @@ def evaluate(
         WeightsError, DatasetError, ConfigError, OutputError: what is wrong, and where.
     """
     progress = progress or Bars()
+    if weights_ir is not None:
+        refuse_with_late(spectrum, against)
+        return evaluate_late(
+            (weights, weights_ir),
+            dataset,
+            late or Late(),
+            data_root=data_root,
+            split=split,
+            output=output,
+            overwrite=overwrite,
+            overrides=overrides,
+            device=device,
+            precision=precision or "fp32",
+            batch=batch or 1,
+            workers=2 if workers is None else workers,
+            judge=judge,
+            progress=progress,
+        )
     if output is not None:
         fresh_folder(Path(output), overwrite)
     place = choose_device(device)
@@ -81,15 +99,10 @@ def evaluate(
         progress.say(f"scoring on the split {name!r} ({len(annotations.examples)} pictures)")
     settings = (place, precision or "fp32", batch or 1, 2 if workers is None else workers)
     used = with_classes(main, annotations, data)
-    differ = len({(example.height, example.width) for example in annotations.examples}) > 1
-    if settings[2] > 1 and differ and len(used.spectra) > 1:
-        progress.warn(
-            f"--batch {settings[2]}: pictures have several sizes and are padded, which changes results of CAFF; "
-            "--batch 1 pads nothing, as published"
-        )
+    tell_padding(used, annotations, settings[2], progress)
     reports: dict[str, CocoReport] = {}
     listed = (f"detections-{given}.json" for given in ("pair", "rgb", "ir"))
-    written = ("report.json", "receipt.json", *miss_rate_report.FILES, *listed)
+    written = ("report.json", "receipt.json", *miss_rate_report.FILES, *listed, *LATE_FILES)
     place_of_results = (
         nullcontext() if output is None else whole_folder(Path(output), overwrite=overwrite, replaced=written)
     )
@@ -132,6 +145,16 @@ def check_rivals(others: Mapping[str, Loaded]) -> None:
             )
 
 
+def refuse_with_late(spectrum: Given | None, against: tuple[str, str] | None) -> None:
+    """What means nothing beside --weights-ir."""
+    if spectrum is not None or against is not None:
+        word = "--spectrum" if spectrum is not None else "--against"
+        raise ConfigError(
+            f"{word} is of one detector; with --weights-ir each of the two is shown what it was trained on, and is "
+            "scored alone too"
+        )
+
+
 def choices(conventions: Conventions, spectrum: Given | None, annotations: AnnotationSet) -> list[Given]:
     """What a detector is to be shown, one after the other: by default the pair, and each spectrum that is there.
 
@@ -149,44 +172,3 @@ def choices(conventions: Conventions, spectrum: Given | None, annotations: Annot
     if spectrum:
         return [spectrum]
     return ["pair", "rgb", "ir"] if all(has.values()) else ["pair"]
-
-
-def detect(
-    loaded: Loaded,
-    annotations: AnnotationSet,
-    data: Data,
-    given: Given,
-    device: torch.device,
-    precision: str,
-    batch: int,
-    workers: int,
-    progress: Progress,
-) -> tuple[Found, Conventions]:
-    """Detections by picture id, labels as class slots; and the conventions with the class list that was used."""
-    conventions = with_classes(loaded, annotations, data)
-    predictor = Predictor(prepare(loaded.detector, precision), conventions, device, precision)
-    dataset = PairDataset(annotations, conventions, augment=None, seed=0)
-    batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), workers)
-    label = f"detecting ({given})" if len(conventions.spectra) > 1 else "detecting"
-    with closing_workers(batches):
-        return dict(predictor.run(progress.track(batches, label, total=len(batches)), given)), conventions
-
-
-def with_classes(loaded: Loaded, annotations: AnnotationSet, data: Data) -> Conventions:
-    """The detector's conventions; a published file has no class names, its data set gives them by category id."""
-    if loaded.conventions.classes:
-        return loaded.conventions
-    names, ids = class_slots("category_ids", loaded.model.outputs, annotations, data.classes)
-    changes = {
-        "classes": names,
-        "category_ids": ids,
-        "label_spectrum": annotations.label_spectrum,
-        "thermal": fixed_rule(data.thermal, annotations),
-    }
-    return loaded.conventions.model_copy(update=changes)
-
-
-def to_categories(found: Found, conventions: Conventions, annotations: AnnotationSet) -> Found:
-    """Labels as positions in the annotation file's categories, by class name."""
-    places = {category.name: index for index, category in enumerate(annotations.categories)}
-    return relabelled(found, [-1 if name is None else places.get(name, -1) for name in conventions.classes])

@@ -9,6 +9,16 @@ from typing import Any, Literal, NamedTuple
 from caffdet_cli.evaluation.coco import NUMBERS, CocoReport
 from caffdet_cli.evaluation.receipt import Published
 from caffdet_cli.paths import write_text
+from caffdet_cli.settings.late import Late
+
+_LATE = {
+    "late": "late fusion",
+    "rgb": "rgb alone",
+    "ir": "ir alone",
+    "pair": "the pair detector",
+    "pair-ir": "the other pair detector",
+}
+"""Words of a table for the keys of a late fusion."""
 
 
 @dataclass(frozen=True)
@@ -16,13 +26,18 @@ class SpectraReport:
     """One detector, scored on the same pictures with each choice of spectra."""
 
     spectra: Mapping[str, CocoReport]
-    """By what the detector was given: "pair", and with the other removed "rgb" and "ir". Of a file: "file"."""
+    """By what the detector was given: "pair", and with the other removed "rgb" and "ir". Of a file: "file".
+
+    Of a late fusion: "late" for both detectors together, and each alone under what it looks at.
+    """
     against: Mapping[str, CocoReport] = field(default_factory=dict)
     """By spectrum: detectors that were trained on it alone."""
     published: Published | None = None
     """Of a released file on its own data set: what was published, beside what was measured."""
     metric: Literal["coco", "segm"] = "coco"
     """Whether boxes or masks were matched."""
+    late: Late | None = None
+    """How detections of two detectors were fused; None: there is one detector."""
 
     @property
     def images(self) -> int:
@@ -52,6 +67,8 @@ def verdict(report: SpectraReport) -> Verdict | None:
     Returns:
         None where there is nothing to compare: no pair, no such detectors, or no object to find.
     """
+    if report.late:
+        return _late_verdict(report.spectra)
     if "pair" not in report.spectra or not report.against:
         return None
     pair = report.spectra["pair"].ap
@@ -64,11 +81,24 @@ def verdict(report: SpectraReport) -> Verdict | None:
     return Verdict(False, f"The fusion does not pay: {figures}; use that one, or train the pair longer.")
 
 
+def _late_verdict(spectra: Mapping[str, CocoReport]) -> Verdict | None:
+    """Whether a late fusion beats the better of its two detectors, by AP."""
+    late = spectra["late"].ap
+    name, best = max(((name, one.ap) for name, one in spectra.items() if name != "late"), key=lambda pair: pair[1])
+    if min(late, best) < 0:
+        return None
+    figures = f"AP {percent(late)} for both detectors together, {percent(best)} for {_LATE.get(name, name)}"
+    if late > best:
+        return Verdict(True, f"The late fusion pays: {figures}.")
+    return Verdict(False, f"The late fusion does not pay: {figures}; use that one, or look at --late prior=X.")
+
+
 def to_json(report: SpectraReport) -> dict[str, Any]:
     """What `caffdet eval --json` prints; figures 0..1, -1 where undefined.
 
     With single-spectrum detectors there are two more keys: `against`, of the same form as `spectra`, and
-    `fusion_pays` (null where undefined); of a released file on its own data set there is `published`.
+    `fusion_pays` (null where undefined); of a late fusion `late`, its settings, and `fusion_pays`; of a released file
+    on its own data set there is `published`.
     """
     value: dict[str, Any] = {
         "schema": 1,
@@ -77,8 +107,11 @@ def to_json(report: SpectraReport) -> dict[str, Any]:
         "images": report.images,
     }
     if report.against:
-        judged = verdict(report)
         value["against"] = {name: _form(one) for name, one in report.against.items()}
+    if report.late:
+        value["late"] = report.late.model_dump(mode="json")
+    if report.against or report.late:
+        judged = verdict(report)
         value["fusion_pays"] = judged.pays if judged else None
     if report.published:
         numbers = {
@@ -121,6 +154,8 @@ def percent(value: float) -> str:
 
 def _columns(report: SpectraReport) -> dict[str, CocoReport]:
     """Every report under the words that a table has for it."""
+    if report.late:
+        return {_LATE.get(name, name): one for name, one in report.spectra.items()}
     is_pair = "pair" in report.spectra
     removed = {"rgb": "pair without ir", "ir": "pair without rgb"} if is_pair else {}
     columns = {removed.get(name, name): one for name, one in report.spectra.items()}

@@ -1,5 +1,6 @@
 """Detections in pictures or pairs, as a COCO result file and as drawings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,16 +81,14 @@ def predict(
     used = {spectrum: Path(place) for spectrum, place in given.items() if place and spectrum in conventions.spectra}
     geometry = rig_for(rig, conventions, progress) if len(used) == 2 else None
     pictures, lonely = picture_set(used.get("rgb"), used.get("ir"), conventions, pair_by=pair_by, rig=geometry)
-    if lonely:
-        named = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
-        progress.warn(f"{len(lonely)} of {len(pictures.examples)} pictures have no partner: {named}")
+    tell_lonely(lonely, len(pictures.examples), progress)
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
     numbers = precision or "fp32"
     predictor = Predictor(prepare(loaded.detector, numbers), conventions, place, numbers)
     with whole_folder(Path(output), overwrite=overwrite) as folder, closing_workers(batches):
         found = {
-            identity: _above(each, score)
+            identity: above(each, score)
             for identity, each in predictor.run(progress.track(batches, "detecting", total=len(batches)))
         }
         written = in_pixels_of(boxes or pictures.label_spectrum, found, pictures)
@@ -112,6 +111,14 @@ def predict(
     return Predicted(Path(output), len(pictures.examples), total, tuple(lonely))
 
 
-def _above(found: DetectionArrays, score: float) -> DetectionArrays:
+def tell_lonely(lonely: Sequence[str], pictures: int, progress: Progress) -> None:
+    """Warn of pictures without a partner."""
+    if lonely:
+        named = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
+        progress.warn(f"{len(lonely)} of {pictures} pictures have no partner: {named}")
+
+
+def above(found: DetectionArrays, score: float) -> DetectionArrays:
+    """Detections with this score or a better one."""
     kept = found.scores >= score
     return DetectionArrays(found.boxes[kept], found.labels[kept], found.scores[kept])

@@ -10,7 +10,7 @@ import torch
 from caffdet_cli.data.batches import Loaded, to_device
 from caffdet_cli.data.formats.detections import DetectionArrays
 from caffdet_cli.errors import ConfigError
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.values import Batch, Detections
@@ -27,7 +27,7 @@ class Predictor:
         precision: "bf16" computes under autocast.
     """
 
-    def __init__(self, detector: Dino, conventions: Conventions, device: torch.device, precision: str = "fp32"):
+    def __init__(self, detector: Detector, conventions: Conventions, device: torch.device, precision: str = "fp32"):
         self.detector = detector.to(device)
         self.spectra = conventions.spectra
         self.input = conventions.input

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from caffdet_cli.inference.folded import FoldedResNet, can_fold
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.models.fusion.pair import PairPyramid
 from caffdet_cli.models.pyramid import Pyramid
 
 
-def prepare(detector: Dino, precision: str = "fp32") -> Dino:
+def prepare(detector: Detector, precision: str = "fp32") -> Detector:
     """Change a detector in place; once more changes nothing.
 
     Args:
@@ -39,7 +39,7 @@ def prepare(detector: Dino, precision: str = "fp32") -> Dino:
     return detector
 
 
-def fold_frozen(detector: Dino) -> None:
+def fold_frozen(detector: Detector) -> None:
     """Let backbones that nothing of is trained compute in folded form, where they are.
 
     What they hold, and what is saved of them, stays as it is: call this once their weights are loaded. On the CPU only,

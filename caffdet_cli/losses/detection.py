@@ -1,10 +1,11 @@
-"""The losses of DINO: focal, L1 and generalised IoU over all decoder layers, denoising queries and proposals.
+"""The losses: focal, L1 and generalised IoU over all decoder layers, denoising and one-to-many queries, proposals.
 
 Shapes: B pictures, Q queries, K class slots, D decoder layers, n objects.
 
-Source: SetCriterion in models/dino/dino.py of IDEA-Research/DINO.
+Source: SetCriterion in models/dino/dino.py of IDEA-Research/DINO; Jia et al., H-DETR, CVPR 2023.
 """
 
+import re
 from typing import NamedTuple
 
 import torch
@@ -13,8 +14,10 @@ from torchvision.ops import sigmoid_focal_loss
 
 from caffdet_cli.losses.matcher import Match, match
 from caffdet_cli.models.boxes import centre_to_corners, overlaps
-from caffdet_cli.settings.model import Costs, LossWeights
-from caffdet_cli.values import DenoisingQueries, Layers, Losses, Predictions, Targets
+from caffdet_cli.settings.model import Costs, DeformableDecoder, LossWeights, Model
+from caffdet_cli.values import DenoisingQueries, Layers, Losses, Predictions, Proposals, Targets
+
+_ONE_TO_MANY = "_onetomany"
 
 
 class Matches(NamedTuple):
@@ -24,18 +27,31 @@ class Matches(NamedTuple):
     proposals: list[Match] | None
 
 
-class DinoCriterion(nn.Module):
+def criterion_of(model: Model) -> "Criterion":
+    """The criterion that a model is trained with."""
+    if isinstance(model.decoder, DeformableDecoder):
+        return Criterion(model.costs, model.loss, model.decoder.repeats, model.decoder.one_to_many_weight)
+    return Criterion(model.costs, model.loss)
+
+
+class Criterion(nn.Module):
     """Compares predictions with the objects.
 
-    Terms are called `<loss>`, `<loss>_<layer>` for earlier decoder layers, `<loss>_denoising[_<layer>]` and
-    `<loss>_proposals`, with `classification`, `box` and `giou` for <loss>. `logged` holds the same unweighted, and
-    `class_error` (percent of matched queries whose best class is wrong).
+    Terms are called `<loss>`, `<loss>_<layer>` for earlier decoder layers, `<loss>_denoising[_<layer>]`,
+    `<loss>_onetomany[_<layer>]` and `<loss>_proposals`, with `classification`, `box` and `giou` for <loss>. `logged`
+    holds the same unweighted, and `class_error` (percent of matched queries whose best class is wrong).
+
+    Args:
+        repeats: how many of the one-to-many queries each object is wanted by.
+        one_to_many: weight of their terms.
     """
 
-    def __init__(self, costs: Costs, weights: LossWeights):
+    def __init__(self, costs: Costs, weights: LossWeights, repeats: int = 1, one_to_many: float = 1.0):
         super().__init__()
         self.costs = costs
         self.weights = weights
+        self.repeats = repeats
+        self.one_to_many = one_to_many
 
     def forward(
         self, predictions: Predictions, targets: list[Targets], noised: DenoisingQueries | None = None
@@ -44,15 +60,31 @@ class DinoCriterion(nn.Module):
         terms, matches, error = self._layers(predictions.matching, targets, objects)
         proposal_matches = None
         if predictions.proposals is not None:
-            logits, boxes = predictions.proposals.logits, predictions.proposals.boxes
-            proposal_matches = match(logits, boxes, targets, self.costs, self.weights.focal_alpha)
-            found = self._compare(logits, boxes, targets, proposal_matches, objects)
+            found, proposal_matches = self._proposals(predictions.proposals, targets, objects)
             terms |= {f"{name}_proposals": value for name, value in found.items()}
+        if predictions.one_to_many is not None:
+            terms |= self._one_to_many(predictions.one_to_many, targets)
         if predictions.denoising is not None and noised is not None:
             terms |= self._denoising(predictions.denoising, targets, noised, objects)
         weighted = {name: value * self._weight(name) for name, value in terms.items()}
         logged = {name: value.detach() for name, value in terms.items()} | {"class_error": error}
         return Losses(torch.stack(list(weighted.values())).sum(), weighted, logged), Matches(matches, proposal_matches)
+
+    def _proposals(
+        self, proposals: Proposals, targets: list[Targets], objects: int
+    ) -> tuple[dict[str, Tensor], list[Match]]:
+        if proposals.of_any_class:
+            targets = [each._replace(labels=torch.zeros_like(each.labels)) for each in targets]
+        matches = match(proposals.logits, proposals.boxes, targets, self.costs, self.weights.focal_alpha)
+        return self._compare(proposals.logits, proposals.boxes, targets, matches, objects), matches
+
+    def _one_to_many(self, layers: Layers, targets: list[Targets]) -> dict[str, Tensor]:
+        """Every object is wanted `repeats` times."""
+        times = self.repeats
+        wanted = [Targets(each.boxes.repeat(times, 1), each.labels.repeat(times)) for each in targets]
+        objects = max(sum(len(each.labels) for each in wanted), 1)
+        terms = self._layers(layers, wanted, objects)[0]
+        return {re.sub(r"^([a-z]+)", rf"\1{_ONE_TO_MANY}", name): value for name, value in terms.items()}
 
     def _layers(
         self, layers: Layers, targets: list[Targets], objects: int
@@ -105,7 +137,9 @@ class DinoCriterion(nn.Module):
         weight = {"classification": self.weights.classification, "box": self.weights.box, "giou": self.weights.giou}[
             kind
         ]
-        return weight * self.weights.proposals if name.endswith("_proposals") else weight
+        if name.endswith("_proposals"):
+            return weight * self.weights.proposals
+        return weight * self.one_to_many if _ONE_TO_MANY in name else weight
 
 
 @torch.no_grad()

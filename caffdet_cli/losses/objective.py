@@ -5,14 +5,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from caffdet_cli.losses.detection import DinoCriterion
+from caffdet_cli.losses.detection import Criterion
 from caffdet_cli.models.denoising import denoising_queries
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings.model import Denoising
 from caffdet_cli.values import Batch, Losses, Targets
 
 
-class DinoObjective(nn.Module):
+class Objective(nn.Module):
     """The loss of a batch; with denoising queries while training.
 
     Args:
@@ -23,8 +23,8 @@ class DinoObjective(nn.Module):
 
     def __init__(
         self,
-        detector: Dino,
-        criterion: DinoCriterion,
+        detector: Detector,
+        criterion: Criterion,
         denoising: Denoising,
         classes: Iterable[int] | None = None,
     ):

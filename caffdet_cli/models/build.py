@@ -9,10 +9,13 @@ from caffdet_cli.models.backbones.resnet import ResNet
 from caffdet_cli.models.backbones.swin import Swin
 from caffdet_cli.models.decoder import Decoder, DecoderLayer, Heads
 from caffdet_cli.models.deformable import DeformableAttention, FlattenLevels, KeyAwareAttention, SamplingAttention
+from caffdet_cli.models.deformable_decoder import DeformableDecoder, LayerHeads
+from caffdet_cli.models.deformable_selection import LearnedSelection, ProposalSelection, QueryGroups
 from caffdet_cli.models.denoising import DenoisingEmbedding
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.models.fusion.caff import Caff, HierarchicalAttention, RowAttention
 from caffdet_cli.models.fusion.pair import PairPyramid
+from caffdet_cli.models.fusion.plain import Add, Concat
 from caffdet_cli.models.interleaved import EncoderLayer, InterleavedEncoder
 from caffdet_cli.models.layers import FeedForward, Mlp, SinePositions
 from caffdet_cli.models.neck import Neck
@@ -21,47 +24,102 @@ from caffdet_cli.models.selection import TwoStageSelection
 from caffdet_cli.settings import model as schema
 
 
-def detector(settings: schema.Model, outputs: int) -> Dino:
-    """A detector with random weights and `outputs` class slots.
+def detector(settings: schema.Model, outputs: int) -> Detector:
+    """A detector with random weights and `outputs` class slots; initial values are those of the published code."""
+    match settings.decoder:
+        case schema.DinoDecoder() as parts:
+            return dino(settings, parts, outputs)
+        case schema.DeformableDecoder() as parts:
+            return deformable_detr(settings, parts, outputs)
 
-    Initial values are those of the published code: prior probability 0.01 for every class, boxes on their anchors.
-    """
+
+def dino(settings: schema.Model, parts: schema.DinoDecoder, outputs: int) -> Detector:
+    """DINO and Lite-DINO: queries chosen among tokens, moving anchors, one pair of heads for all layers."""
     width = settings.width
-    class_head, box_head = nn.Linear(width, outputs), Mlp(width, width, 4, layers=3)
-    nn.init.constant_(class_head.bias, -math.log(99))
-    for parameter in box_head.layers[-1].parameters():
-        nn.init.zeros_(parameter)
+    class_head, box_head = head_pair(width, outputs)
     selection = TwoStageSelection(width, settings.queries, nn.Identity(), nn.Identity())
-    parts = encoder(settings), selection, decoder(settings.decoder, settings)
-    for part in parts:
+    encoding, decoder = encoder(settings), Decoder(decoder_layers(settings, parts), width)
+    for part in (encoding, selection, decoder):
         initialise_transformer(part)
     selection.class_head, selection.box_head = copy.deepcopy(class_head), copy.deepcopy(box_head)
-    return Dino(
+    return Detector(
         pyramid=pyramid(settings),
         flatten=FlattenLevels(settings.levels, width),
-        encoder=parts[0],
+        encoder=encoding,
         selection=selection,
         denoising=DenoisingEmbedding(outputs, width),
-        decoder=parts[2],
+        decoder=decoder,
         heads=Heads(class_head, box_head),
+        outputs=outputs,
         detections=settings.detections,
         nms_iou=settings.nms_iou or None,
     )
 
 
+def deformable_detr(settings: schema.Model, parts: schema.DeformableDecoder, outputs: int) -> Detector:
+    """Deformable-DETR and H-DETR: learned queries or proposals, heads for each layer where boxes are refined."""
+    width = settings.width
+    pairs = [head_pair(width, outputs) for _ in range(parts.layers if parts.refine else 1)]
+    if not parts.two_stage:  # queries start from points: their first boxes are small
+        nn.init.constant_(pairs[0][1].layers[-1].get_parameter("bias")[2:], -2.0)
+    encoding = encoder(settings)
+    decoder = DeformableDecoder(decoder_layers(settings, parts), parts.refine, parts.look_forward_twice)
+    for part in (encoding, decoder):
+        initialise_transformer(part)
+    class_heads, box_heads = (nn.ModuleList(each) for each in zip(*pairs, strict=True))
+    return Detector(
+        pyramid=pyramid(settings),
+        flatten=FlattenLevels(settings.levels, width),
+        encoder=encoding,
+        selection=deformable_selection(settings, parts, outputs),
+        denoising=None,
+        decoder=decoder,
+        heads=LayerHeads(class_heads, box_heads),
+        outputs=outputs,
+        detections=settings.detections,
+        nms_iou=settings.nms_iou or None,
+    )
+
+
+def deformable_selection(
+    settings: schema.Model, parts: schema.DeformableDecoder, outputs: int
+) -> LearnedSelection | ProposalSelection:
+    """Where the queries of Deformable-DETR come from."""
+    groups = QueryGroups(settings.queries, parts.one_to_many)
+    if not parts.two_stage:
+        learned = LearnedSelection(settings.width, groups)
+        nn.init.xavier_uniform_(learned.reference.weight)
+        nn.init.zeros_(learned.reference.bias)
+        return learned
+    heads = head_pair(settings.width, outputs)
+    proposed = ProposalSelection(settings.width, groups, nn.Identity(), nn.Identity(), parts.mixed_selection)
+    initialise_transformer(proposed)
+    proposed.class_head, proposed.box_head = heads
+    if proposed.content is not None:
+        nn.init.normal_(proposed.content.weight)
+    return proposed
+
+
+def head_pair(width: int, outputs: int) -> tuple[nn.Linear, Mlp]:
+    """A class head of prior probability 0.01 for every class, and a box head that leaves boxes where they are."""
+    class_head, box_head = nn.Linear(width, outputs), Mlp(width, width, 4, layers=3)
+    nn.init.constant_(class_head.bias, -math.log(99))
+    for parameter in box_head.layers[-1].parameters():
+        nn.init.zeros_(parameter)
+    return class_head, box_head
+
+
 def pyramid(settings: schema.Model) -> Pyramid | PairPyramid:
     """One stream, or two with a fusion on every level."""
-    positions = SinePositions(settings.width, settings.position_temperature)
+    positions = SinePositions(settings.width, settings.position_temperature, settings.position_shift)
     first = backbone(settings.backbone)
     necks = [Neck(first.channels, settings.width, settings.levels) for _ in settings.spectra]
     necks[0].reset_parameters()  # as published, the second stream's keep PyTorch's initial values
-    match settings.fusion:
-        case schema.NoFusion():
-            return Pyramid(first, necks[0], positions)
-        case fusion:
-            fusions = [fusion_block(fusion, settings.width) for _ in range(settings.levels)]
-            backbones = [first] if settings.shared_backbone else [first, backbone(settings.backbone)]
-            return PairPyramid(nn.ModuleList(backbones), nn.ModuleList(necks), nn.ModuleList(fusions), positions)
+    if len(settings.spectra) == 1:
+        return Pyramid(first, necks[0], positions)
+    fusions = [fusion_block(fusion, settings.width) for fusion in settings.fusions]
+    backbones = [first] if settings.shared_backbone else [first, backbone(settings.backbone)]
+    return PairPyramid(nn.ModuleList(backbones), nn.ModuleList(necks), nn.ModuleList(fusions), positions)
 
 
 def backbone(settings: schema.ResNet | schema.Swin) -> ResNet | Swin:
@@ -73,14 +131,19 @@ def backbone(settings: schema.ResNet | schema.Swin) -> ResNet | Swin:
             return Swin(settings.size, settings.window, settings.levels, settings.drop_path, settings.checkpointing)
 
 
-def fusion_block(settings: schema.CaffLite | schema.CaffHierarchical, width: int) -> Caff:
+def fusion_block(settings: schema.PairFusion, width: int) -> Caff | Add | Concat:
     """The part that joins one level of two streams."""
     match settings:
         case schema.CaffLite():
-            stages: list[nn.Module] = [RowAttention(width) for _ in range(settings.stages)]
+            rows = [RowAttention(width) for _ in range(settings.stages)]
+            return Caff(width, rows, settings.reduced, settings.bypass_absent)
         case schema.CaffHierarchical():
-            stages = [HierarchicalAttention(width, settings.kernels) for _ in range(settings.stages)]
-    return Caff(width, stages, settings.reduced, settings.bypass_absent)
+            scales = [HierarchicalAttention(width, settings.kernels) for _ in range(settings.stages)]
+            return Caff(width, scales, settings.reduced, settings.bypass_absent)
+        case schema.AddFusion():
+            return Add(settings.bypass_absent)
+        case schema.ConcatFusion():
+            return Concat(width, settings.bypass_absent)
 
 
 def encoder(settings: schema.Model) -> InterleavedEncoder:
@@ -107,7 +170,8 @@ def encoder_layer(settings: schema.Model, narrow: bool = False) -> EncoderLayer:
 
 
 def sampling_attention(
-    model: schema.Model, part: schema.InterleavedEncoder | schema.DeformableEncoder | schema.Decoder
+    model: schema.Model,
+    part: schema.InterleavedEncoder | schema.DeformableEncoder | schema.DinoDecoder | schema.DeformableDecoder,
 ) -> SamplingAttention:
     """Deformable or key-aware attention; only Lite-DETR's encoder may share offsets or project keys, as published."""
     lite = part if isinstance(part, schema.InterleavedEncoder) else schema.InterleavedEncoder()
@@ -118,20 +182,20 @@ def sampling_attention(
     return DeformableAttention(*size, lite.shared_offsets, unused_query=of_lite_detr)
 
 
-def decoder(settings: schema.Decoder, model: schema.Model) -> Decoder:
-    """The decoder."""
-    width, dropout = model.width, settings.dropout
+def decoder_layers(model: schema.Model, parts: schema.DinoDecoder | schema.DeformableDecoder) -> nn.ModuleList:
+    """The layers of either decoder."""
+    width, dropout = model.width, parts.dropout
 
     def layer() -> DecoderLayer:
         return DecoderLayer(
-            nn.MultiheadAttention(width, settings.heads, dropout, batch_first=True),
-            sampling_attention(model, settings),
-            FeedForward(width, settings.feedforward, dropout),
+            nn.MultiheadAttention(width, parts.heads, dropout, batch_first=True),
+            sampling_attention(model, parts),
+            FeedForward(width, parts.feedforward, dropout),
             width,
             dropout,
         )
 
-    return Decoder(nn.ModuleList(layer() for _ in range(settings.layers)), width)
+    return nn.ModuleList(layer() for _ in range(parts.layers))
 
 
 def initialise_transformer(part: nn.Module) -> None:

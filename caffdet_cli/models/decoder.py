@@ -30,7 +30,7 @@ class Decoder(nn.Module):
         self.position_head = Mlp(2 * width, width, width, layers=2)
 
     def forward(
-        self, queries: Queries, memory: Tensor, tokens: Tokens, box_head: nn.Module
+        self, queries: Queries, memory: Tensor, tokens: Tokens, heads: "Heads"
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Returns per layer its states (B, N, C) and the anchors (B, N, 4) that its boxes refine, cxcywh 0..1.
 
@@ -45,7 +45,7 @@ class Decoder(nn.Module):
             scaled = anchors[:, :, None] * ratios  # (B, N, L, 4)
             positions = self.position_head(anchor_code(scaled[:, :, 0], memory.shape[-1] // 2))
             content = layer(content, positions, scaled, memory, tokens, mask)
-            refined = (box_head(content) + inverse_sigmoid(anchors)).sigmoid()
+            refined = (heads.box_head(content) + inverse_sigmoid(anchors)).sigmoid()
             states.append(self.norm(content))
             references.append(refined)
             anchors = refined.detach()
@@ -79,7 +79,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self, content: Tensor, positions: Tensor, anchors: Tensor, memory: Tensor, tokens: Tokens, mask: Tensor | None
     ) -> Tensor:
-        """Content and positions (B, N, C), anchors (B, N, L, 4) in fractions of the padded levels -> (B, N, C)."""
+        """Content and positions (B, N, C), anchors (B, N, L, 2 or 4) in fractions of padded levels -> (B, N, C)."""
         seeking = content + positions
         change, _ = self.self_attention(seeking, seeking, content, attn_mask=mask, need_weights=False)
         content = self.self_norm(content + self.dropout(change))

@@ -42,20 +42,25 @@ class FeedForward(nn.Module):
 class SinePositions(nn.Module):
     """Sine and cosine code of a pixel's place within the picture without its padding.
 
-    Source: models/dino/position_encoding.py (PositionEmbeddingSineHW) of IDEA-Research/DINO; no half-pixel shift.
+    Args:
+        shift: added to the place, which counts from 1. Kept for released weights: DINO's code has none, that of
+            Deformable-DETR -0.5.
+
+    Source: models/dino/position_encoding.py (PositionEmbeddingSineHW) of IDEA-Research/DINO.
     """
 
-    def __init__(self, width: int, temperature: float):
+    def __init__(self, width: int, temperature: float, shift: float = 0.0):
         super().__init__()
         self.per_axis = width // 2
         self.temperature = temperature
+        self.shift = shift
 
     def forward(self, padding: Tensor) -> Tensor:
         """(B, H, W) bool, True outside the picture -> (B, width, H, W): half the channels of y, then half of x."""
         inside = (~padding).float()
         y, x = inside.cumsum(1), inside.cumsum(2)
-        y = y / (y[:, -1:, :] + 1e-6) * (2 * math.pi)
-        x = x / (x[:, :, -1:] + 1e-6) * (2 * math.pi)
+        y = (y + self.shift) / (y[:, -1:, :] + 1e-6) * (2 * math.pi)
+        x = (x + self.shift) / (x[:, :, -1:] + 1e-6) * (2 * math.pi)
         codes = [sine_code(axis, self.per_axis, self.temperature) for axis in (y, x)]
         return torch.cat(codes, dim=-1).permute(0, 3, 1, 2)
 

@@ -39,6 +39,11 @@ class TwoStageSelection(nn.Module):
         self.box_head = box_head
         self.content = nn.Embedding(queries, width)
 
+    def forward(self, memory: Tensor, tokens: Tokens) -> tuple[Queries, Proposals]:
+        """Memory (B, S, C) -> the queries, and the encoder's predictions for them."""
+        candidates = self.score(memory, tokens)
+        return self.take(self.choose(candidates.scores), candidates)
+
     def score(self, memory: Tensor, tokens: Tokens) -> Candidates:
         """Memory (B, S, C) -> candidates; padding and border tokens all get one constant score."""
         anchors, useless = token_anchors(tokens.padding, tokens.sizes)

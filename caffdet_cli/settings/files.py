@@ -28,6 +28,7 @@ _FOLDERS: dict[str, Kind] = {"datasets": "dataset", "recipes": "recipe"}  # ever
 
 _MOST_BYTES = 1_000_000
 _MOST_FILES = 100  # files read for one configuration; a chain of `extends` can double with every link
+_DEEPEST = 50  # tables inside each other
 
 
 class Shipped(NamedTuple):
@@ -224,7 +225,7 @@ def _text(path: Path) -> str:
 
 def _toml(path: Path, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         what, _, place = str(error).partition(" (at ")
         where = re.match(r"line (\d+)", place)
@@ -234,6 +235,16 @@ def _toml(path: Path, text: str) -> dict[str, Any]:
         raise ConfigError(
             f"{label(path)}: this is not TOML that can be read: nested too deeply or a huge number"
         ) from error
+    if _is_deep(values):
+        raise ConfigError(f"{label(path)}: more than {_DEEPEST} tables inside each other; that is no configuration")
+    return values
+
+
+def _is_deep(values: dict[str, Any]) -> bool:
+    tables = [values]
+    for _ in range(_DEEPEST):
+        tables = [one for table in tables for one in table.values() if isinstance(one, dict)]
+    return bool(tables)
 
 
 def _same_kind(old: Tree, change: Tree) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from caffdet_cli.settings.base import Settings, Spectrum
 
@@ -84,13 +84,30 @@ class CaffHierarchical(Settings):
     """Pass the other stream on untouched where a spectrum is absent; published weights were trained on zeros."""
 
 
+class AddFusion(Settings):
+    """Levels of both spectra added up."""
+
+    name: Literal["add"] = "add"
+    bypass_absent: bool = True
+    """Pass the other stream on untouched where a spectrum is absent."""
+
+
+class ConcatFusion(Settings):
+    """Levels of both spectra joined, projected to the width of one, and normalised."""
+
+    name: Literal["concat"] = "concat"
+    bypass_absent: bool = True
+    """Pass the other stream on untouched where a spectrum is absent."""
+
+
 class NoFusion(Settings):
     """One spectrum."""
 
     name: Literal["none"] = "none"
 
 
-Fusion = Annotated[CaffLite | CaffHierarchical | NoFusion, Field(discriminator="name")]
+PairFusion = CaffLite | CaffHierarchical | AddFusion | ConcatFusion
+Fusion = Annotated[PairFusion | NoFusion, Field(discriminator="name")]
 
 
 class InterleavedEncoder(Settings):
@@ -134,14 +151,57 @@ class DeformableEncoder(Settings):
 Encoder = Annotated[InterleavedEncoder | DeformableEncoder, Field(discriminator="name")]
 
 
-class Decoder(Settings):
-    """DINO's decoder; Zhang et al., ICLR 2023, arXiv:2203.03605."""
+class DinoDecoder(Settings):
+    """DINO's decoder; its queries are chosen among the encoder's tokens. Zhang et al., ICLR 2023, arXiv:2203.03605."""
 
+    name: Literal["dino"] = "dino"
     layers: Depth = 6
     heads: Positive = 8
     points: Positive = 4
     feedforward: Positive = 2048
     dropout: Share = 0.0
+
+
+class DeformableDecoder(Settings):
+    """Deformable-DETR's decoder and its queries; Zhu et al., ICLR 2021, arXiv:2010.04159. With `one_to_many` that of
+    H-DETR; Jia et al., CVPR 2023, arXiv:2207.13080."""
+
+    name: Literal["deformable"] = "deformable"
+    layers: Depth = 6
+    heads: Positive = 8
+    points: Positive = 4
+    feedforward: Positive = 1024
+    dropout: Share = 0.1
+    refine: bool = False
+    """Every layer moves the boxes of the one before it, with heads of its own."""
+    two_stage: bool = False
+    """Queries are the encoder's best proposals; else they are learned. Needs `refine`."""
+    mixed_selection: bool = False
+    """The content of two-stage queries is learned; else it comes from their boxes."""
+    look_forward_twice: bool = False
+    """A layer's boxes are judged with the gradient of the refinement before it."""
+    one_to_many: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Further queries of training, each object of which is wanted `repeats` times (H-DETR: 1500); 0: none."""
+    repeats: Positive = 6
+    one_to_many_weight: Weight = 1.0
+
+    @model_validator(mode="after")
+    def _two_stages_refine(self) -> "DeformableDecoder":
+        if self.two_stage and not self.refine:
+            raise ValueError("two_stage = true needs refine = true: proposals are boxes, and boxes are refined")
+        if self.mixed_selection and not self.two_stage:
+            raise ValueError("mixed_selection = true needs two_stage = true")
+        if self.look_forward_twice and not self.refine:
+            raise ValueError("look_forward_twice = true needs refine = true")
+        return self
+
+
+def _named(decoder: object) -> object:
+    """Checkpoints from before there were two decoders do not name theirs."""
+    return {"name": "dino", **decoder} if isinstance(decoder, dict) and "name" not in decoder else decoder
+
+
+Decoder = Annotated[DinoDecoder | DeformableDecoder, Field(discriminator="name"), BeforeValidator(_named)]
 
 
 class Denoising(Settings):
@@ -189,8 +249,9 @@ class Input(Settings):
     """Of pixels scaled to 0..1."""
 
 
-class Dino(Settings):
-    """DINO and Lite-DINO, and with two spectra and a fusion CAFF-DINO and CAFF-Lite-DINO."""
+class Model(Settings):
+    """A detector with deformable attention: DINO, Lite-DINO, Deformable-DETR, H-DETR; with two spectra and a fusion,
+    CAFF-DINO and CAFF-Lite-DINO among them."""
 
     family: Literal["dino"] = "dino"
     spectra: Annotated[tuple[Spectrum, ...], Field(min_length=1, max_length=2)] = ("rgb",)
@@ -208,21 +269,25 @@ class Dino(Settings):
     width: Positive = 256
     levels: Few = 4
     fusion: Fusion = NoFusion()
+    fusion_levels: tuple[Annotated[PairFusion, Field(discriminator="name")], ...] = ()
+    """A fusion for each level, finest first, in place of `fusion`; empty: `fusion` on every level."""
     encoder: Encoder = InterleavedEncoder()
-    decoder: Decoder = Decoder()
+    decoder: Decoder = DinoDecoder()
     queries: Positive = 900
     detections: Positive = 300
     """Boxes kept per picture; the default keeps all where queries times class slots are fewer."""
     nms_iou: Share = 0.0
     """Drop a box that overlaps a better one, of whatever class, by more than this; 0, as published: keep all."""
     position_temperature: Annotated[float, Field(gt=0)] = 20.0
+    position_shift: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """Added to a pixel's place, which counts from 1, before it is divided by the size; Deformable-DETR: -0.5."""
     denoising: Denoising = Denoising()
     costs: Costs = Costs()
     loss: LossWeights = LossWeights()
     input: Input = Input()
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> "Dino":
+    def _parts_fit(self) -> "Model":
         if len(set(self.spectra)) != len(self.spectra):
             raise ValueError(f"spectra names {self.spectra[0]!r} twice")
         if (len(self.spectra) == 2) != (self.fusion.name != "none"):
@@ -230,13 +295,19 @@ class Dino(Settings):
                 f"spectra = {list(self.spectra)} with fusion.name = {self.fusion.name!r}: "
                 "two spectra need a fusion, one spectrum has none"
             )
+        if self.fusion_levels and len(self.spectra) < 2:
+            raise ValueError("fusion_levels is for two spectra, and the model has one")
+        if self.fusion_levels and len(self.fusion_levels) != self.levels:
+            raise ValueError(f"fusion_levels has {len(self.fusion_levels)} entries for levels = {self.levels}")
         most = self.queries * self.outputs  # 0: the data set decides
-        if 0 < most < self.detections != Dino.model_fields["detections"].default:
+        if 0 < most < self.detections != Model.model_fields["detections"].default:
             raise ValueError(
                 f"detections = {self.detections} is more than queries = {self.queries} times outputs = {self.outputs}"
             )
         if isinstance(self.encoder, InterleavedEncoder):
             self._check_interleaved(self.encoder)
+        if isinstance(self.decoder, DeformableDecoder) and self.denoising.number:
+            raise ValueError("decoder.name = 'deformable' has no denoising queries: set denoising.number = 0")
         if self.levels < len(self.backbone.levels):
             raise ValueError(f"levels = {self.levels} is less than the {len(self.backbone.levels)} of backbone.levels")
         for part, heads in (("encoder", self.encoder.heads), ("decoder", self.decoder.heads)):
@@ -252,17 +323,23 @@ class Dino(Settings):
     @property
     def smallest_side(self) -> int:
         """The shortest side of a padded picture that the fusion takes, in pixels."""
-        if not isinstance(self.fusion, CaffHierarchical):
-            return 1
-        below = self.levels - len(self.backbone.levels)  # each halves the last map of the backbone
-        stride = 4 << (max(self.backbone.levels) + below)
-        return stride * (max(self.fusion.kernels) - 1) + 1
+        least = 1
+        for level, fusion in enumerate(self.fusions):
+            if isinstance(fusion, CaffHierarchical):
+                maps = len(self.backbone.levels)  # further levels each halve the last map of the backbone
+                stage = self.backbone.levels[level] if level < maps else self.backbone.levels[-1] + level - maps + 1
+                least = max(least, (4 << stage) * (max(fusion.kernels) - 1) + 1)
+        return least
+
+    @property
+    def fusions(self) -> tuple[PairFusion, ...]:
+        """The fusion of each level; none of a model of one spectrum."""
+        if isinstance(self.fusion, NoFusion):
+            return ()
+        return self.fusion_levels or (self.fusion,) * self.levels
 
     def _check_interleaved(self, encoder: InterleavedEncoder) -> None:
         if encoder.project_keys and not self.key_aware:
             raise ValueError("encoder.project_keys = true needs key_aware = true")
         if encoder.high_levels > self.levels:
             raise ValueError(f"encoder.high_levels = {encoder.high_levels} is more than levels = {self.levels}")
-
-
-Model = Dino

@@ -128,8 +128,9 @@ class Train(Settings):
     lr_backbone: Annotated[float, Field(gt=0)] = 1e-5
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     groups: Literal["backbone", "slow-sampling", "no-decay"] = "backbone"
-    """Groups of parameters. `backbone`: backbones at `lr_backbone`. `slow-sampling`: besides, sampling offsets at a
-    tenth of `lr`, as published for Deformable-DETR. `no-decay`: besides, no weight decay on norms and biases."""
+    """Groups of parameters. `backbone`: backbones at `lr_backbone`. `slow-sampling`: besides, sampling offsets and
+    references at a tenth of `lr`, as published for Deformable-DETR. `no-decay`: besides, no weight decay on norms and
+    biases."""
     clip: Annotated[float, Field(ge=0)] = 0.1
     """Largest norm of the whole gradient; 0: no clipping."""
     warmup: Annotated[int, Field(ge=0)] = 0

@@ -7,7 +7,7 @@ import torch
 
 from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.models.build import detector
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.released.registry import Entry, registry
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.load import load_config
@@ -22,7 +22,7 @@ from caffdet_cli.weights.store import Stored, read_weights
 class Loaded(NamedTuple):
     """A detector in evaluation mode, and what must be known to use it."""
 
-    detector: Dino
+    detector: Detector
     model: Model
     conventions: Conventions  # of a published file without class names: its data set has them
     source: Path
@@ -46,7 +46,7 @@ def load_detector(weights: str) -> Loaded:
     return Loaded(network.eval(), stored.model, stored.conventions, path)
 
 
-def whole_detector(stored: Stored, path: Path) -> Dino:
+def whole_detector(stored: Stored, path: Path) -> Detector:
     """The detector of a checkpoint, not yet filled: no memory and no random numbers before the tensors fit.
 
     Raises:

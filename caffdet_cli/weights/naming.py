@@ -4,7 +4,7 @@ from typing import Any
 
 from caffdet_cli.settings.files import names
 from caffdet_cli.settings.load import flat, load_config
-from caffdet_cli.settings.model import CaffHierarchical, InterleavedEncoder, Model, ResNet
+from caffdet_cli.settings.model import CaffHierarchical, CaffLite, DeformableDecoder, InterleavedEncoder, Model, ResNet
 
 _SIZES = {"tiny": "Swin-T", "base": "Swin-B", "large": "Swin-L"}
 # What neither changes the tensors of a model nor what it computes in evaluation.
@@ -12,6 +12,8 @@ _OF_TRAINING = (
     *("denoising", "costs", "loss", "input", "detections", "nms_iou"),
     "shared_backbone",  # two that are equal are loaded as one
     *("backbone.drop_path", "backbone.checkpointing", "backbone.frozen_stages"),
+    *("encoder.dropout", "decoder.dropout", "decoder.look_forward_twice"),
+    *("decoder.one_to_many_weight", "decoder.repeats"),
 )
 
 
@@ -19,13 +21,23 @@ def title(model: Model) -> str:
     """The name that papers give it: Lite-DINO H3L1-(2+1)x3 with ResNet-50, 4 levels."""
     lite = isinstance(model.encoder, InterleavedEncoder)
     pair = len(model.spectra) == 2
-    family = f"{'CAFF-' if pair else ''}{'Lite-DINO' if lite else 'DINO'}"
-    if pair and isinstance(model.fusion, CaffHierarchical) == lite:
-        family += f" (fusion {model.fusion.name})"
+    caff = pair and all(isinstance(one, CaffLite | CaffHierarchical) for one in model.fusions)
+    family = f"{'CAFF-' if caff else ''}{'Lite-' if lite else ''}{_family(model)}"
+    if pair and (not caff or isinstance(model.fusion, CaffHierarchical) == lite or model.fusion_levels):
+        family += f" (fusion {', '.join(dict.fromkeys(one.name for one in model.fusions))})"
     backbone = model.backbone
     body = f"ResNet-{backbone.depth}" if isinstance(backbone, ResNet) else _SIZES[backbone.size]
     attention = ", key-aware" if model.key_aware else ""
     return f"{family}{paper_name(model)} with {body}, {model.levels} levels{attention}"
+
+
+def _family(model: Model) -> str:
+    decoder = model.decoder
+    if not isinstance(decoder, DeformableDecoder):
+        return "DINO"
+    if decoder.one_to_many:
+        return "H-DETR"
+    return "Deformable-DETR" + (" in two stages" if decoder.two_stage else ", refined" if decoder.refine else "")
 
 
 def paper_name(model: Model) -> str:

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from caffdet_cli.errors import WeightsError
-from caffdet_cli.settings.model import Dino, Model
+from caffdet_cli.settings.model import Model
 from caffdet_cli.weights.pickles import read_pickle
+from caffdet_cli.weights.published_deformable import deformable_facts, is_deformable_detr
 
 _DEPTHS = {
     (6, True): 50,
@@ -28,7 +29,11 @@ _BIAS_TABLE = "layers.0.blocks.0.attn.relative_position_bias_table"  # (2 * wind
 _FIRST = "transformer.encoder.layers.0.self_attn."
 _SHARED_OFFSETS = 8 * 4 * 2  # heads, points, x and y: offsets that all levels share
 _DIGITS = 6  # of a number in a name; longer ones are nobody's
-_SIZES = ("transformer.tgt_embed.weight", "transformer.enc_out_class_embed.weight", "transformer.level_embed")
+_LEVELS, _QUERIES, _CLASSES = (
+    "transformer.level_embed",
+    "transformer.tgt_embed.weight",
+    "transformer.enc_out_class_embed.weight",
+)
 
 
 class Published(NamedTuple):
@@ -93,30 +98,37 @@ def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
     strange = looks_like(state)
     if strange is not None:
         raise WeightsError(
-            f"{source} looks like {strange}; this release reads DINO, Lite-DINO, CAFF-DINO and CAFF-Lite-DINO"
+            f"{source} looks like {strange}; this release reads DINO, Lite-DINO, CAFF-DINO, CAFF-Lite-DINO, "
+            "Deformable-DETR and H-DETR"
         )
-    torn = WeightsError(f"{source} has keys of a DINO but not all of them; it is not a whole checkpoint")
+    deformable = is_deformable_detr(state)
+    called = "Deformable-DETR" if deformable else "DINO"
+    torn = WeightsError(f"{source} has keys of a {called} but not all of them; it is not a whole checkpoint")
     layers = _count(state, r"transformer\.encoder\.layers\.(\d+)\.")
-    if not 0 < layers <= len(state) or any(name not in state or state[name].dim() != 2 for name in _SIZES):
+    needed = (_LEVELS, "class_embed.0.weight") if deformable else (_LEVELS, _QUERIES, _CLASSES)
+    if not 0 < layers <= len(state) or any(name not in state or state[name].dim() != 2 for name in needed):
         raise torn
     pair = any(name.startswith("conv_corr.") for name in state)
-    width = state["transformer.level_embed"].shape[1]
-    facts = {
+    width = state[_LEVELS].shape[1]
+    facts: dict[str, Any] = {
         "spectra": ("ir", "rgb") if pair else ("rgb",),
         "fusion": _fusion(state) if pair else {"name": "none"},
-        "outputs": state["transformer.enc_out_class_embed.weight"].shape[0],
         "labels": "category_ids",
         "backbone": _backbone(state, "backbone_visible.0." if pair else "backbone.0."),
         "shared_backbone": _same_backbones(state),
         "key_aware": f"{_FIRST}attention_weights.weight" not in state,
         "width": width,
-        "queries": state["transformer.tgt_embed.weight"].shape[0],
-        "levels": state["transformer.level_embed"].shape[0],
+        "levels": state[_LEVELS].shape[0],
         "encoder": _encoder(state, layers) | _feedforward(state, "encoder"),
-        "decoder": {"layers": _count(state, r"transformer\.decoder\.layers\.(\d+)\.")} | _feedforward(state, "decoder"),
     }
+    decoder = {"layers": _count(state, r"transformer\.decoder\.layers\.(\d+)\.")} | _feedforward(state, "decoder")
+    if deformable:
+        facts |= deformable_facts(state, decoder)
+        facts["encoder"] |= {"dropout": facts["decoder"]["dropout"]}
+    else:
+        facts |= {"outputs": len(state[_CLASSES]), "queries": len(state[_QUERIES]), "decoder": decoder}
     try:
-        return Dino.model_validate(facts)
+        return Model.model_validate(facts)
     except ValidationError as error:  # no ResNet has so many blocks, no fusion so few stages, ...
         raise torn from error
 

@@ -3,7 +3,8 @@
 A rule is a pair of name prefixes; `#` stands for a number and is carried over. Published files write one tensor under
 several names (heads of all decoder layers, the shared backbone of CAFF-Lite-DINO); ours under one.
 
-Source: `state_dict` of IDEA-Research/DINO, IDEA-Research/Lite-DETR and kevinhelvig/CAFF-DETR.
+Source: `state_dict` of IDEA-Research/DINO, IDEA-Research/Lite-DETR, kevinhelvig/CAFF-DETR,
+fundamentalvision/Deformable-DETR and HDETR/H-Deformable-DETR.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from caffdet_cli.models.backbones.swin import offset_index
-from caffdet_cli.settings.model import Model
+from caffdet_cli.settings.model import DeformableDecoder, DinoDecoder, Model
 
 Rule = tuple[str, str]  # published prefix, our prefix
 
@@ -48,6 +49,8 @@ _TRANSFORMER: list[Rule] = [
     ("transformer.level_embed", "flatten.level_embedding"),
     *((f"transformer.encoder.layers.#.{theirs}", f"encoder.layers.#.{ours}") for theirs, ours in _ENCODER.items()),
     *((f"transformer.decoder.layers.#.{theirs}", f"decoder.layers.#.{ours}") for theirs, ours in _DECODER.items()),
+]
+_DINO: list[Rule] = [
     ("transformer.decoder.norm", "decoder.norm"),
     ("transformer.decoder.ref_point_head.layers.#", "decoder.position_head.layers.#"),
     ("transformer.tgt_embed", "selection.content"),
@@ -56,6 +59,17 @@ _TRANSFORMER: list[Rule] = [
     ("transformer.enc_out_class_embed", "selection.class_head"),
     ("transformer.enc_out_bbox_embed.layers.#", "selection.box_head.layers.#"),
     ("label_enc", "denoising.table"),
+]
+_LEARNED: list[Rule] = [  # Deformable-DETR in one stage
+    ("query_embed", "selection.embedding"),
+    ("transformer.reference_points", "selection.reference"),
+]
+_PROPOSED: list[Rule] = [  # in two stages, and H-DETR
+    ("transformer.enc_output", "selection.transform"),
+    ("transformer.enc_output_norm", "selection.norm"),
+    ("transformer.pos_trans", "selection.position"),
+    ("transformer.pos_trans_norm", "selection.position_norm"),
+    ("query_embed", "selection.content"),
 ]
 _SWIN = {
     "patch_embed.proj": "patches",
@@ -104,20 +118,46 @@ class Renamed(NamedTuple):
 
 def rules(model: Model) -> list[Rule]:
     """All rules for one model. Where several published names have one of ours, the last is the one that counts."""
-    heads: list[Rule] = []
-    for prefix in ("transformer.decoder.", ""):
-        for layer in range(model.decoder.layers):
-            heads.append((f"{prefix}class_embed.{layer}", "heads.class_head"))
-            heads.append((f"{prefix}bbox_embed.{layer}.layers.#", "heads.box_head.layers.#"))
+    queries = _dino(model) if isinstance(model.decoder, DinoDecoder) else _deformable(model.decoder)
     if len(model.spectra) == 1:
         neck = ("input_proj.#", "pyramid.neck.projections.#")
-        return [*_TRANSFORMER, *_backbone("backbone.0", "pyramid.backbone", model), neck, *heads]
+        return [*_TRANSFORMER, *_backbone("backbone.0", "pyramid.backbone", model), neck, *queries]
     second = "pyramid.backbones.0" if model.shared_backbone else "pyramid.backbones.1"
     backbones = [
         *_backbone("backbone_visible.0", "pyramid.backbones.0", model),
         *_backbone("backbone_ir.0", second, model),
     ]
-    return [*_TRANSFORMER, *backbones, *_PAIR, *heads]
+    return [*_TRANSFORMER, *backbones, *_PAIR, *queries]
+
+
+def _dino(model: Model) -> list[Rule]:
+    """What follows the encoder, and the heads, which all layers share."""
+    heads: list[Rule] = []
+    for prefix in ("transformer.decoder.", ""):
+        for layer in range(model.decoder.layers):
+            heads.append((f"{prefix}class_embed.{layer}", "heads.class_head"))
+            heads.append((f"{prefix}bbox_embed.{layer}.layers.#", "heads.box_head.layers.#"))
+    return [*_DINO, *heads]
+
+
+def _deformable(decoder: DeformableDecoder) -> list[Rule]:
+    """The same of Deformable-DETR: heads are also listed under the decoder as far as it uses them."""
+    rules = [*(_PROPOSED if decoder.two_stage else _LEARNED)]
+    prefixes = {
+        "class": ("transformer.decoder.", "") if decoder.two_stage else ("",),
+        "box": ("transformer.decoder.", "") if decoder.refine else ("",),
+    }
+    for layer in range(decoder.layers):
+        ours = layer if decoder.refine else 0
+        rules += [(f"{prefix}class_embed.{layer}", f"heads.class_heads.{ours}") for prefix in prefixes["class"]]
+        rules += [
+            (f"{prefix}bbox_embed.{layer}.layers.#", f"heads.box_heads.{ours}.layers.#") for prefix in prefixes["box"]
+        ]
+    if decoder.two_stage:
+        last = decoder.layers
+        rules += [(f"{prefix}class_embed.{last}", "selection.class_head") for prefix in prefixes["class"]]
+        rules += [(f"{prefix}bbox_embed.{last}.layers.#", "selection.box_head.layers.#") for prefix in prefixes["box"]]
+    return rules
 
 
 def _backbone(theirs: str, ours: str, model: Model) -> list[Rule]:

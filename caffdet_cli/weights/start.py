@@ -14,16 +14,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from caffdet_cli.settings.model import InterleavedEncoder, Model, ResNet
+from caffdet_cli.settings.model import DeformableDecoder, InterleavedEncoder, Model, ResNet
 
 Names = Sequence[str | None]  # of class slots
 
-_BY_CLASS = (  # tensors with a row for each class slot; the last has one more
-    "heads.class_head.weight",
-    "heads.class_head.bias",
-    "selection.class_head.weight",
-    "selection.class_head.bias",
-    "denoising.table.weight",
+_BY_CLASS = re.compile(  # tensors with a row for each class slot; the last has one more
+    r"(heads\.class_head|heads\.class_heads\.\d+|selection\.class_head)\.(weight|bias)|denoising\.table\.weight"
 )
 _STREAM = re.compile(r"pyramid\.(backbone|neck)s\.\d+\.(.+)")
 
@@ -91,8 +87,10 @@ def start_from_single(
             continue
         used.add(origin)
         same_rows = source[origin].shape[1:] == value.shape[1:]
-        if name in _BY_CLASS and others and same_rows and source[origin].dim() == value.dim():
-            started[name] = _refilled(value, source[origin], rows)
+        if _BY_CLASS.fullmatch(name) and others and same_rows and source[origin].dim() == value.dim():
+            # Deformable-DETR's proposals are of any class, which is their first slot whatever the classes are.
+            any_class = isinstance(model.decoder, DeformableDecoder) and name.startswith("selection.")
+            started[name] = _refilled(value, source[origin], {0: 0} if any_class else rows)
             account.by_class.append(name)
             continue
         if source[origin].shape != value.shape:
@@ -158,6 +156,11 @@ def remarks(source: Model, model: Model, configuration: str = "") -> list[str]:
                     f"the starting weights were trained with encoder.{key} = {_toml(theirs)}, the model has "
                     f"{_toml(ours)}{take}"
                 )
+    if source.decoder.name != model.decoder.name:
+        found.append(
+            f"the starting weights have decoder.name = {source.decoder.name!r}, the model {model.decoder.name!r}: what "
+            f"follows the encoder starts from initial values but for the decoder's layers{take}"
+        )
     if (theirs := _body(source)) != (ours := _body(model)):
         found.append(
             f"the starting weights have {theirs} as backbone, the model {ours}: what does not fit starts from initial "

@@ -51,6 +51,27 @@ def test_summary_on_standard_output_and_findings_on_standard_error(words, capsys
     assert "repaired" in err
 
 
+def test_every_finding_is_listed_where_that_is_asked_for(words, tmp_path, capsys):
+    """One example of each kind is shown, and what shows the others; names cannot steer the terminal."""
+    for number in (1, 2):
+        (tmp_path / f"raw/visible/train/{number}.png").write_bytes(b"<html>")
+    (tmp_path / "raw/visible/train/\x1b[31m\n.png").write_bytes(b"")
+    assert main([*words, "--dry-run"]) == 0
+    err = capsys.readouterr().err
+    assert "findings (--verbose lists every one)" in err
+    assert ("visible/train/1.png: cannot be read: it is a web page" in err, "visible/train/2.png" in err) == (
+        True,
+        False,
+    )
+    assert main([*words, "--dry-run", "--verbose"]) == 0
+    err = capsys.readouterr().err
+    assert err.count("it is a web page") == 2
+    assert "box outside" in err
+    assert "\\x1b[31m\\n: no annotation" in err
+    assert "\x1b" not in err
+    assert "--verbose" not in err
+
+
 def test_json_is_one_object_with_a_schema_and_the_findings(words, tmp_path, capsys):
     assert main([*words, "--json", "--quiet"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -9,7 +9,7 @@ from weights.test_convert_weights import SMALL
 
 from caffdet_cli.main import main
 from caffdet_cli.models.build import detector
-from caffdet_cli.settings.model import Dino
+from caffdet_cli.settings.model import Model
 from caffdet_cli.weights.remap import to_published
 
 
@@ -17,7 +17,7 @@ from caffdet_cli.weights.remap import to_published
 def released(tmp_path_factory) -> Path:
     """A small file in the published form."""
     torch.manual_seed(0)
-    model = Dino(**SMALL)
+    model = Model(**SMALL)
     path = tmp_path_factory.mktemp("released") / "small.pth"
     torch.save({"model": to_published(detector(model, 91).state_dict(), model), "epoch": 3, "ema_model": {}}, path)
     return path

@@ -226,7 +226,7 @@ def test_a_wrong_structure_is_named_with_its_key(tmp_path, change, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "line 1, column 1"),
+        (b"", "it is empty"),
         (b"[]", "list of detections"),
         (b"5", "a JSON object"),
         (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),

@@ -236,5 +236,5 @@ def test_of_two_pictures_of_a_frame_the_first_is_taken(tmp_path):
     (raw / "images/SET00/V000/visible").mkdir(parents=True)
     shutil.copy(raw / "images/.one", raw / "images/SET00/V000/visible/i00001.bmp")
     report = convert("kaist", raw, tmp_path / "out")
-    assert kinds(report) == [("duplicate id", "dropped"), NUMBER]
+    assert kinds(report) == [("duplicate id", "dropped"), ("folders of one name", "noted"), NUMBER]
     assert_books_balance(report)

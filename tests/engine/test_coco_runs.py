@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from caffdet_cli.main import main
 from caffdet_cli.models.build import detector
-from caffdet_cli.settings.model import Dino, ResNet
+from caffdet_cli.settings.model import Model, ResNet
 from caffdet_cli.weights.remap import to_published
 
 MODEL = """
@@ -155,7 +155,7 @@ def check_ids(path: Path) -> None:
 
 def published(path: Path) -> None:
     """A small Lite-DINO in the form of a published file: class slot = category id of COCO, no names."""
-    model = Dino(backbone=ResNet(depth=18, levels=(1, 2, 3)), width=64, queries=8, outputs=91, labels="category_ids")
+    model = Model(backbone=ResNet(depth=18, levels=(1, 2, 3)), width=64, queries=8, outputs=91, labels="category_ids")
     network = detector(model, 91)
     with torch.no_grad():
         network.heads.class_head.weight.zero_()

@@ -9,20 +9,20 @@ from caffdet_cli.engine.denormals import denormals_as_zero
 from caffdet_cli.inference.folded import FoldedResNet
 from caffdet_cli.inference.prepare import fold_frozen, prepare
 from caffdet_cli.models.backbones.resnet import ResNet
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings import model as schema
 
 FROZEN = schema.ResNet(depth=18, levels=(2, 3), normalisation="frozen", frozen_stages=2)
 
 
-def frozen() -> Dino:
+def frozen() -> Detector:
     torch.manual_seed(3)
     detector = tiny_detector(tiny_settings(backbone=FROZEN))
     detector.pyramid.backbone.requires_grad_(False)
     return detector
 
 
-def gradients(detector: Dino) -> dict[str, torch.Tensor]:
+def gradients(detector: Detector) -> dict[str, torch.Tensor]:
     torch.manual_seed(4)
     levels = detector.train().pyramid(tiny_batch([(128, 160)]).spectra)
     sum((level * torch.randn(level.shape)).sum() for level in levels.features).backward()

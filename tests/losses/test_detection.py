@@ -7,8 +7,8 @@ import torch
 from tiny import OUTPUTS, tiny_batch, tiny_detector, tiny_settings, tiny_targets
 from torchvision.ops import generalized_box_iou
 
-from caffdet_cli.losses.detection import DinoCriterion, class_error
-from caffdet_cli.losses.objective import DinoObjective
+from caffdet_cli.losses.detection import Criterion, class_error
+from caffdet_cli.losses.objective import Objective
 from caffdet_cli.models.boxes import centre_to_corners
 from caffdet_cli.models.denoising import denoising_queries
 from caffdet_cli.settings.model import Costs, LossWeights
@@ -42,7 +42,7 @@ def noised_of(targets: list[Targets]) -> DenoisingQueries:
     return made
 
 
-CRITERION = DinoCriterion(Costs(), WEIGHTS)
+CRITERION = Criterion(Costs(), WEIGHTS)
 
 
 def test_weighted_terms_sum_to_the_total():
@@ -177,7 +177,7 @@ def test_class_error_is_the_percentage_of_wrong_labels():
 
 def test_the_objective_adds_denoising_in_training_only():
     settings = tiny_settings()
-    objective = DinoObjective(tiny_detector(settings), DinoCriterion(settings.costs, settings.loss), settings.denoising)
+    objective = Objective(tiny_detector(settings), Criterion(settings.costs, settings.loss), settings.denoising)
     batch, targets = tiny_batch([(64, 64), (64, 64)]), tiny_targets([1, 2])
     training = objective.train()(batch, targets)
     with torch.no_grad():
@@ -188,7 +188,7 @@ def test_the_objective_adds_denoising_in_training_only():
 
 def test_a_training_step_on_pictures_without_objects_works():
     settings = tiny_settings()
-    objective = DinoObjective(tiny_detector(settings), DinoCriterion(settings.costs, settings.loss), settings.denoising)
+    objective = Objective(tiny_detector(settings), Criterion(settings.costs, settings.loss), settings.denoising)
     losses = objective.train()(tiny_batch([(64, 64), (64, 64)]), tiny_targets([0, 0]))
     losses.total.backward()
     assert losses.total.isfinite()

@@ -15,7 +15,7 @@ SIZES = [(4, 6), (2, 3), (1, 2)]
 
 
 def parts(layers: int = 3) -> tuple[Decoder, Heads, Queries, Tokens]:
-    settings = tiny_settings(decoder=schema.Decoder(layers=layers, heads=4, points=2, feedforward=64))
+    settings = tiny_settings(decoder=schema.DinoDecoder(layers=layers, heads=4, points=2, feedforward=64))
     network = tiny_detector(settings)
     generator = torch.Generator().manual_seed(0)
     features = [torch.randn(2, 64, *size, generator=generator) for size in SIZES]
@@ -31,7 +31,7 @@ def test_boxes_of_a_layer_refine_the_anchors_that_the_layer_before_it_made():
     unnormed: list[Tensor] = []
     for layer in decoder.layers:
         layer.register_forward_hook(lambda module, inputs, output: unnormed.append(output))
-    states, anchors = decoder(queries, tokens.features, tokens, heads.box_head)
+    states, anchors = decoder(queries, tokens.features, tokens, heads)
     _, boxes = heads(states, anchors)
     assert len(states) == len(anchors) == 3
     torch.testing.assert_close(anchors[0], queries.anchors.sigmoid())
@@ -49,7 +49,7 @@ def test_a_layer_gets_its_anchors_detached_and_boxes_get_them_with_their_gradien
     decoder, heads, queries, tokens = parts(layers=2)
     entered: list[Tensor] = []
     decoder.layers[1].register_forward_pre_hook(lambda module, inputs: entered.append(inputs[2]))
-    _, anchors = decoder(queries, tokens.features, tokens, heads.box_head)
+    _, anchors = decoder(queries, tokens.features, tokens, heads)
     assert not anchors[0].requires_grad
     assert anchors[1].requires_grad
     assert not entered[0].requires_grad

@@ -10,7 +10,7 @@ from torch import Tensor
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.models.backbones.swin import Swin
 from caffdet_cli.models.build import detector
-from caffdet_cli.settings.model import CaffLite, Dino, ResNet
+from caffdet_cli.settings.model import CaffLite, Model, ResNet
 from caffdet_cli.settings.model import Swin as SwinSettings
 from caffdet_cli.weights.backbone_files import check_backbone, read_backbone
 from caffdet_cli.weights.remap import _SWIN
@@ -53,7 +53,7 @@ def swin(path: Path, size: str = "tiny") -> dict[str, Tensor]:
 def test_a_resnet_of_torchvision(tmp_path, pair):
     state = resnet(tmp_path / "r18.pth")
     more = {"spectra": ("ir", "rgb"), "fusion": CaffLite(), "shared_backbone": False} if pair else {}
-    model = Dino(backbone=R18, **more)
+    model = Model(backbone=R18, **more)
     found = read_backbone(tmp_path / "r18.pth", model)
     own = detector(model, 3).state_dict()
     check_backbone(found, own, model, tmp_path / "r18.pth")
@@ -69,7 +69,7 @@ def test_a_resnet_of_torchvision(tmp_path, pair):
 
 def test_a_swin_of_microsoft(tmp_path):
     state = swin(tmp_path / "swin.pth")
-    model = Dino(backbone=SWIN)
+    model = Model(backbone=SWIN)
     found = read_backbone(tmp_path / "swin.pth", model)
     own = detector(model, 3).state_dict()
     check_backbone(found, own, model, tmp_path / "swin.pth")
@@ -82,7 +82,7 @@ def test_a_swin_of_microsoft(tmp_path):
 
 def test_stages_that_the_model_does_not_use_may_be_there(tmp_path):
     resnet(tmp_path / "r18.pth")
-    model = Dino(backbone=ResNet(depth=18, levels=(1, 2)), levels=3)
+    model = Model(backbone=ResNet(depth=18, levels=(1, 2)), levels=3)
     found = read_backbone(tmp_path / "r18.pth", model)
     check_backbone(found, detector(model, 3).state_dict(), model, tmp_path / "r18.pth")
 
@@ -90,11 +90,11 @@ def test_stages_that_the_model_does_not_use_may_be_there(tmp_path):
 @pytest.mark.parametrize(
     ("make", "model", "words"),
     [
-        (lambda path: resnet(path, torchvision.models.resnet34), Dino(backbone=R18), "of another size than the model"),
-        (resnet, Dino(backbone=ResNet(depth=34)), "of another size than the model's .*choose model.backbone.depth"),
-        (resnet, Dino(backbone=SWIN), "of the kind resnet, the model has model.backbone.name = 'swin'"),
-        (swin, Dino(backbone=SwinSettings(size="base", window=7)), "choose model.backbone.size and window"),
-        (swin, Dino(backbone=SwinSettings(size="tiny", window=12)), "of another size than the model's"),
+        (lambda path: resnet(path, torchvision.models.resnet34), Model(backbone=R18), "of another size than the model"),
+        (resnet, Model(backbone=ResNet(depth=34)), "of another size than the model's .*choose model.backbone.depth"),
+        (resnet, Model(backbone=SWIN), "of the kind resnet, the model has model.backbone.name = 'swin'"),
+        (swin, Model(backbone=SwinSettings(size="base", window=7)), "choose model.backbone.size and window"),
+        (swin, Model(backbone=SwinSettings(size="tiny", window=12)), "of another size than the model's"),
     ],
 )
 def test_another_backbone_is_one_sentence(tmp_path, make, model, words):
@@ -108,4 +108,4 @@ def test_another_backbone_is_one_sentence(tmp_path, make, model, words):
 
 def test_a_detector_is_no_backbone(tmp_path):
     torch.save({"model": {"transformer.level_embed": torch.zeros(4, 256)}}, tmp_path / "detector.pth")
-    assert read_backbone(tmp_path / "detector.pth", Dino()) is None
+    assert read_backbone(tmp_path / "detector.pth", Model()) is None

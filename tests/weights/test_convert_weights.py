@@ -14,10 +14,13 @@ from caffdet_cli.settings.load import load_config
 from caffdet_cli.settings.model import (
     CaffHierarchical,
     CaffLite,
-    Decoder,
+    DeformableDecoder,
     DeformableEncoder,
-    Dino,
+    Denoising,
+    DinoDecoder,
     InterleavedEncoder,
+    LossWeights,
+    Model,
     ResNet,
     Swin,
 )
@@ -35,12 +38,29 @@ SMALL = {
     "width": 64,
     "backbone": ResNet(depth=18),
     "encoder": InterleavedEncoder(feedforward=64),
-    "decoder": Decoder(feedforward=64),
+    "decoder": DinoDecoder(feedforward=64),
     "queries": 7,
     "outputs": 91,
     "labels": "category_ids",
 }
 PAIR = {**SMALL, "spectra": ("ir", "rgb"), "fusion": CaffLite(stages=2, reduced=8)}
+
+
+def deformable(**more: bool | int) -> dict[str, object]:
+    """A Deformable-DETR, with what is told of published ones besides their tensors."""
+    dropout = 0.0 if more.get("mixed_selection") else 0.1
+    return {
+        **SMALL,
+        "encoder": DeformableEncoder(feedforward=64, dropout=dropout),
+        "decoder": DeformableDecoder(feedforward=64, dropout=dropout, **more),
+        "denoising": Denoising(number=0),
+        "detections": 100,
+        "position_temperature": 10000,
+        "position_shift": -0.5,
+        "loss": LossWeights(classification=2.0),
+    }
+
+
 KINDS = {
     "lite": SMALL,
     "key-aware": {**SMALL, "key_aware": True},
@@ -59,13 +79,27 @@ KINDS = {
     },
     "one feed-forward": {**SMALL, "encoder": InterleavedEncoder(feedforward=64, small_feedforward=False, blocks=6)},
     "swin": {**SMALL, "backbone": Swin(size="tiny", window=7)},
+    "deformable": deformable(),
+    "refined": deformable(refine=True),
+    "two stages": {**deformable(refine=True, two_stage=True), "queries": 300},  # which leave no trace
+    "h-detr": {
+        **deformable(refine=True, two_stage=True, mixed_selection=True, look_forward_twice=True, one_to_many=11),
+        "queries": 300,
+    },
+    "lite-h-detr": {
+        **deformable(refine=True, two_stage=True, mixed_selection=True, look_forward_twice=True, one_to_many=11),
+        "queries": 300,
+        "encoder": InterleavedEncoder(feedforward=64),
+        "key_aware": True,
+    },
+    "caff-deformable": {**deformable(refine=True), "spectra": ("ir", "rgb"), "fusion": CaffLite(stages=2, reduced=8)},
 }
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def released(request, tmp_path_factory) -> tuple[Path, Dino]:
+def released(request, tmp_path_factory) -> tuple[Path, Model]:
     """A file in the published form, and its model."""
-    model = Dino(**KINDS[request.param])
+    model = Model(**KINDS[request.param])
     torch.manual_seed(0)
     published = to_published(detector(model, 91).state_dict(), model)
     if isinstance(model.backbone, Swin):
@@ -78,7 +112,8 @@ def released(request, tmp_path_factory) -> tuple[Path, Dino]:
 def test_there_and_back_every_tensor_is_the_same(released, tmp_path):
     path, model = released
     ours, back = tmp_path / "ours.safetensors", tmp_path / "back.pth"
-    assert convert_weights(str(path), ours).model == model.model_copy(update={"detections": 300})
+    published = {"detections": 300} if isinstance(model.decoder, DinoDecoder) else {}
+    assert convert_weights(str(path), ours).model == model.model_copy(update=published)
     convert_weights(str(ours), back, to="published")
     first, second = (torch.load(each, weights_only=False)["model"] for each in (path, back))
     assert first.keys() == second.keys()
@@ -103,6 +138,12 @@ def test_what_a_file_is(released):
         ("caff-lite-dino-r50", "CAFF-Lite-DINO H3L1-(2+1)x3 with ResNet-50, 4 levels"),
         ("caff-dino-swin-l-5scale", "CAFF-DINO with Swin-L, 5 levels"),
         ("dino-r50", "DINO with ResNet-50, 4 levels"),
+        ("add-dino-r50", "DINO (fusion add) with ResNet-50, 4 levels"),
+        ("deformable-detr-r50", "Deformable-DETR with ResNet-50, 4 levels"),
+        ("deformable-detr-r50-refine", "Deformable-DETR, refined with ResNet-50, 4 levels"),
+        ("deformable-detr-r50-two-stage", "Deformable-DETR in two stages with ResNet-50, 4 levels"),
+        ("lite-h-deformable-detr-r50", "Lite-H-DETR H3L1-(2+1)x3 with ResNet-50, 4 levels, key-aware"),
+        ("caff-h-deformable-detr-r50", "CAFF-H-DETR (fusion caff-lite) with ResNet-50, 4 levels"),
     ],
 )
 def test_models_have_the_names_of_the_papers(name, words):
@@ -112,7 +153,7 @@ def test_models_have_the_names_of_the_papers(name, words):
 
 
 def test_a_moving_average_is_read_where_asked(tmp_path):
-    model = Dino(**SMALL)
+    model = Model(**SMALL)
     one, other = (to_published(detector(model, 91).state_dict(), model) for _ in range(2))
     path = tmp_path / "both.pth"
     wrapped = {f"module.module.{name}": value for name, value in other.items()}
@@ -127,7 +168,7 @@ def test_a_moving_average_is_read_where_asked(tmp_path):
 
 
 def test_tied_names_may_be_missing(tmp_path):
-    model = Dino(**PAIR)
+    model = Model(**PAIR)
     state = to_published(detector(model, 91).state_dict(), model)
     lost = ("backbone_ir.", "class_embed.3", "transformer.decoder.bbox_embed")
     less = {name: value for name, value in state.items() if not name.startswith(lost)}
@@ -136,7 +177,7 @@ def test_tied_names_may_be_missing(tmp_path):
 
 
 def test_equal_backbones_become_one(tmp_path):
-    model = Dino(**KINDS["caff"])
+    model = Model(**KINDS["caff"])
     network = detector(model, 91)
     network.pyramid.backbones[1].load_state_dict(network.pyramid.backbones[0].state_dict())
     torch.save({"model": to_published(network.state_dict(), model)}, tmp_path / "equal.pth")
@@ -144,7 +185,7 @@ def test_equal_backbones_become_one(tmp_path):
 
 
 def test_what_a_file_does_not_tell_can_be_said(tmp_path):
-    model = Dino(**SMALL)
+    model = Model(**SMALL)
     torch.save({"model": to_published(detector(model, 91).state_dict(), model)}, tmp_path / "a.pth")
     target = tmp_path / "a.safetensors"
     words = ["model.encoder.high_levels=2"]
@@ -181,7 +222,7 @@ def test_a_file_with_the_name_of_a_released_one_is_read_as_that():
     assert apart == {"encoder.blocks": (1, 3)}
 
 
-def load(name: str) -> Dino:
+def load(name: str) -> Model:
     return load_config(model=name).config.model
 
 
@@ -191,7 +232,7 @@ def meta(name: str) -> dict[str, torch.Tensor]:
 
 
 def test_infinite_numbers_do_not_hide(tmp_path):
-    model = Dino(**SMALL)
+    model = Model(**SMALL)
     state = to_published(detector(model, 91).state_dict(), model)
     state["transformer.level_embed"] = torch.full_like(state["transformer.level_embed"], torch.nan)
     torch.save({"model": state}, tmp_path / "nan.pth")
@@ -212,7 +253,7 @@ def test_infinite_numbers_do_not_hide(tmp_path):
     ],
 )
 def test_hostile_tensors_are_one_sentence(tmp_path, name, value):
-    model = Dino(**SMALL)
+    model = Model(**SMALL)
     state = to_published(detector(model, 91).state_dict(), model)
     torch.save({"model": {**state, name: value}}, tmp_path / "hostile.pth")
     for use in (load_detector, describe):
@@ -225,7 +266,7 @@ def test_what_the_published_code_has_no_form_for_is_refused(tmp_path):
         {"backbone": ResNet(depth=18, normalisation="batch")},
         {"fusion": CaffHierarchical(kernels=(1, 3, 5, 7))},
     ):
-        model = Dino(**{**PAIR, **changes})
+        model = Model(**{**PAIR, **changes})
         conventions = Conventions(input=model.input, spectra=model.spectra, label_spectrum="ir")
         save_weights(tmp_path / "a.safetensors", detector(model, 91).state_dict(), model, conventions)
         with pytest.raises(WeightsError, match="the published code has no form for this model"):
@@ -234,7 +275,7 @@ def test_what_the_published_code_has_no_form_for_is_refused(tmp_path):
 
 
 def test_what_the_published_form_does_not_tell_is_no_reason_to_refuse(tmp_path):
-    model = Dino(**{**SMALL, "encoder": InterleavedEncoder(feedforward=64, small_feedforward=False, high_levels=2)})
+    model = Model(**{**SMALL, "encoder": InterleavedEncoder(feedforward=64, small_feedforward=False, high_levels=2)})
     conventions = Conventions(input=model.input, spectra=model.spectra)
     save_weights(tmp_path / "a.safetensors", detector(model, 91).state_dict(), model, conventions)
     convert_weights(str(tmp_path / "a.safetensors"), tmp_path / "a.pth", to="published")
@@ -242,7 +283,7 @@ def test_what_the_published_form_does_not_tell_is_no_reason_to_refuse(tmp_path):
 
 
 def test_tensors_that_share_memory_are_written_apart(tmp_path):
-    model = Dino(**SMALL)
+    model = Model(**SMALL)
     state = detector(model, 91).state_dict()
     state["selection.class_head.bias"] = state["heads.class_head.bias"]
     save_weights(tmp_path / "a.safetensors", state, model, Conventions(input=model.input))
@@ -252,7 +293,7 @@ def test_tensors_that_share_memory_are_written_apart(tmp_path):
 
 
 def test_changed_streams_and_sizes_hold_for_inference_too(tmp_path):
-    model = Dino(**PAIR)
+    model = Model(**PAIR)
     torch.save({"model": to_published(detector(model, 91).state_dict(), model)}, tmp_path / "a.pth")
     words = ['model.spectra=["rgb", "ir"]', "model.input.short_side=640"]
     convert_weights(str(tmp_path / "a.pth"), tmp_path / "a.safetensors", overrides=words)
@@ -273,9 +314,9 @@ def test_classes_go_by_name():
 
 
 def test_heads_of_other_classes_get_the_rows_of_the_same_names():
-    small = Dino(**{**SMALL, "outputs": 0, "labels": "names"})
+    small = Model(**{**SMALL, "outputs": 0, "labels": "names"})
     torch.manual_seed(0)
-    source, target = detector(Dino(**SMALL), 91).state_dict(), detector(small, 2).state_dict()
+    source, target = detector(Model(**SMALL), 91).state_dict(), detector(small, 2).state_dict()
     state, account = start_from_single(target, source, small, ("deer", "dog"), coco_slots())
     for name in ("heads.class_head.weight", "selection.class_head.bias", "denoising.table.weight"):
         assert torch.equal(state[name][1], source[name][18])
@@ -289,7 +330,7 @@ def test_heads_of_other_classes_get_the_rows_of_the_same_names():
 
 
 def test_the_same_number_of_other_classes_goes_by_name_too():
-    small = Dino(**{**SMALL, "outputs": 0, "labels": "names"})
+    small = Model(**{**SMALL, "outputs": 0, "labels": "names"})
     source, target = detector(small, 3).state_dict(), detector(small, 3).state_dict()
     state, account = start_from_single(target, source, small, ("car", "person", "deer"), ("person", "car", "dog"))
     weight = "heads.class_head.weight"
@@ -300,7 +341,7 @@ def test_the_same_number_of_other_classes_goes_by_name_too():
 
 
 def test_the_one_backbone_of_a_pair_goes_into_both_of_another():
-    shared, apart = Dino(**PAIR), Dino(**{**PAIR, "shared_backbone": False})
+    shared, apart = Model(**PAIR), Model(**{**PAIR, "shared_backbone": False})
     source, target = detector(shared, 91).state_dict(), detector(apart, 91).state_dict()
     state, account = start_from_single(target, source, apart)
     name = "body.layer2.0.conv1.weight"
@@ -310,8 +351,8 @@ def test_the_one_backbone_of_a_pair_goes_into_both_of_another():
 
 
 def test_without_names_they_keep_their_initial_values():
-    small = Dino(**{**SMALL, "outputs": 0, "labels": "names"})
-    source, target = detector(Dino(**SMALL), 91).state_dict(), detector(small, 2).state_dict()
+    small = Model(**{**SMALL, "outputs": 0, "labels": "names"})
+    source, target = detector(Model(**SMALL), 91).state_dict(), detector(small, 2).state_dict()
     state, account = start_from_single(target, source, small)
     assert torch.equal(state["heads.class_head.weight"], target["heads.class_head.weight"])
     assert len(account.mismatched) == 5
@@ -336,14 +377,14 @@ def test_what_would_be_computed_in_another_way_is_said(source, target, words):
 
 
 def test_settings_are_read_from_a_file_of_another_width():
-    model = Dino(**SMALL)
+    model = Model(**SMALL)
     with torch.device("meta"):
         state = to_published(detector(model, 91).state_dict(), model)
     assert published_model(state, Path("a.pth")).decoder.feedforward == 64
 
 
 def test_our_own_file_tells_its_classes(tmp_path):
-    model = Dino(**{**SMALL, "outputs": 0, "labels": "names"})
+    model = Model(**{**SMALL, "outputs": 0, "labels": "names"})
     conventions = Conventions(input=model.input, classes=("person", "car"), category_ids=(1, 2))
     save_weights(tmp_path / "a.safetensors", detector(model, 2).state_dict(), model, conventions)
     found = describe(str(tmp_path / "a.safetensors"))

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.models.build import detector
 from caffdet_cli.settings.conventions import Conventions
-from caffdet_cli.settings.model import CaffLite, Dino
+from caffdet_cli.settings.model import CaffLite, Model
 from caffdet_cli.weights.known import find_weights
 from caffdet_cli.weights.published import looks_like, published_model, read_published
 from caffdet_cli.weights.remap import to_published
@@ -20,7 +20,7 @@ from caffdet_cli.weights.store import read_weights
 @pytest.fixture(scope="module")
 def pair_state():
     """A published CAFF-Lite-DINO with few queries; tensors without memory."""
-    model = Dino(spectra=("ir", "rgb"), fusion=CaffLite(stages=2), queries=7, outputs=4)
+    model = Model(spectra=("ir", "rgb"), fusion=CaffLite(stages=2), queries=7, outputs=4)
     with torch.device("meta"):
         return to_published(detector(model, 4).state_dict(), model)
 
@@ -92,12 +92,12 @@ def test_recorded_keys_of_published_models_are_told_apart(shared, case, words):
 
 
 def test_another_format_of_ours_is_refused(tmp_path):
-    facts = {"model": Dino().model_dump(mode="json"), "conventions": Conventions().model_dump(mode="json")}
+    facts = {"model": Model().model_dump(mode="json"), "conventions": Conventions().model_dump(mode="json")}
     for number, readable in ((1, True), (2, False)):
         path = tmp_path / f"{number}.safetensors"
         save_file({"x": torch.zeros(1)}, path, metadata={"caffdet": json.dumps({"format": number, **facts})})
         if readable:
-            assert read_weights(path).model == Dino()
+            assert read_weights(path).model == Model()
         else:
             with pytest.raises(WeightsError, match="another version of caffdet"):
                 read_weights(path)

@@ -145,6 +145,6 @@ def test_a_part_without_a_published_form_is_an_error():
 
 @pytest.mark.parametrize("layers", [1, 6])
 def test_there_are_rules_for_the_heads_of_every_decoder_layer(layers):
-    settings = tiny_settings(decoder=schema.Decoder(layers=layers, heads=4, points=2))
+    settings = tiny_settings(decoder=schema.DinoDecoder(layers=layers, heads=4, points=2))
     theirs = [source for source, _ in rules(settings) if source.startswith("class_embed.")]
     assert theirs == [f"class_embed.{layer}" for layer in range(layers)]

@@ -10,12 +10,12 @@ from caffdet_cli.settings import model as schema
 from caffdet_cli.weights.start import Account, start_from_single
 
 
-def state_of(settings: schema.Dino, seed: int, outputs: int = 3) -> dict[str, Tensor]:
+def state_of(settings: schema.Model, seed: int, outputs: int = 3) -> dict[str, Tensor]:
     torch.manual_seed(seed)
     return detector(settings, outputs).state_dict()
 
 
-def started(settings: schema.Dino, source: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor], Account]:
+def started(settings: schema.Model, source: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor], Account]:
     """The state before, the state after, and the account."""
     before = state_of(settings, seed=1)
     return (before, *start_from_single(before, source, settings))
@@ -110,3 +110,18 @@ def test_rows_say_per_part_what_became_of_it():
     assert rows["pyramid.fusions", "initial values: not in the starting weights"] == len(account.left)
     assert rows["selection", "initial values: another shape"] == 1
     assert ("encoder", "copied") in rows
+
+
+def test_proposals_of_any_class_keep_their_row_whatever_the_classes_are():
+    """Deformable-DETR's encoder head says in its first slot that there is an object, of whatever class."""
+    decoder = schema.DeformableDecoder(layers=2, heads=4, points=2, feedforward=64, refine=True, two_stage=True)
+    chosen = tiny_settings(decoder=decoder, denoising=schema.Denoising(number=0))
+    torch.manual_seed(0)
+    source, started = (detector(chosen, outputs).state_dict() for outputs in (4, 2))
+    new, account = start_from_single(started, source, chosen, ("car", "person"), ("dog", "person", "car", "bus"))
+    weight, before = "heads.class_heads.1.weight", "selection.class_head.weight"
+    assert torch.equal(new[weight][0], source[weight][2])
+    assert torch.equal(new[weight][1], source[weight][1])
+    assert torch.equal(new[before][0], source[before][0])
+    assert torch.equal(new[before][1], started[before][1])
+    assert before in account.by_class

@@ -15,7 +15,7 @@ from tiny import tiny_settings
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.models.build import detector
 from caffdet_cli.settings.conventions import Conventions
-from caffdet_cli.settings.model import CaffLite, Dino, InterleavedEncoder
+from caffdet_cli.settings.model import CaffLite, InterleavedEncoder, Model
 from caffdet_cli.weights.known import find_weights
 from caffdet_cli.weights.load import load_detector
 from caffdet_cli.weights.published import looks_like, read_published
@@ -97,7 +97,7 @@ def test_half_precision_files_are_computed_in_single(stored):
 
 @pytest.mark.parametrize("pair", [False, True])
 def test_a_published_file_is_recognised_and_read(tmp_path, pair):
-    model = Dino(queries=12, outputs=5, **({"spectra": ("ir", "rgb"), "fusion": CaffLite()} if pair else {}))
+    model = Model(queries=12, outputs=5, **({"spectra": ("ir", "rgb"), "fusion": CaffLite()} if pair else {}))
     network = detector(model, 5)
     state = {f"module.{name}": value for name, value in to_published(network.state_dict(), model).items()}
     torch.save({"model": state, "args": argparse.Namespace(lr=1e-4), "epoch": 3}, tmp_path / "published.pth")
@@ -112,14 +112,14 @@ def test_a_published_file_is_recognised_and_read(tmp_path, pair):
 @pytest.mark.parametrize("project_keys", [False, True])
 def test_a_key_aware_file_is_recognised_read_and_starts_a_plain_model(tmp_path, project_keys, shared_offsets):
     options = {"project_keys": project_keys, "shared_offsets": shared_offsets}
-    model = Dino(queries=4, outputs=3, labels="category_ids", key_aware=True, encoder=InterleavedEncoder(**options))
+    model = Model(queries=4, outputs=3, labels="category_ids", key_aware=True, encoder=InterleavedEncoder(**options))
     network = detector(model, 3)
     torch.save({"model": to_published(network.state_dict(), model)}, tmp_path / "key_aware.pth")
     loaded = load_detector(str(tmp_path / "key_aware.pth"))
     assert loaded.model == model
     assert torch.equal(loaded.detector.state_dict()["decoder.norm.weight"], network.state_dict()["decoder.norm.weight"])
-    plain = detector(Dino(queries=4, outputs=3), 3).state_dict()
-    _, account = start_from_single(plain, loaded.detector.state_dict(), Dino(queries=4, outputs=3))
+    plain = detector(Model(queries=4, outputs=3), 3).state_dict()
+    _, account = start_from_single(plain, loaded.detector.state_dict(), Model(queries=4, outputs=3))
     assert "encoder.layers.0.attention.weights.weight" in account.left
     assert "encoder.layers.0.attention.query.weight" in account.copied
 

@@ -17,6 +17,8 @@ from caffdet_cli.data.images import picture_size
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
 
+_MANY, _LONG = 20, 40  # names of classes in a message, and characters of each
+
 
 def read_frames(
     frames: Frames,
@@ -63,9 +65,8 @@ def read_frames(
         examples = tuple(numbering.example(keys[frame.name], frame, record) for frame, record in some)
         sets[split] = AnnotationSet(examples, categories, label_spectrum, request.source)
     if any(record.objects for record in records) and not any(map(_has_objects, sets.values())):
-        summary = request.findings.summary()
         raise DatasetError(
-            f"{request.source}: no object can be used: {summary}; its classes: {', '.join(found) or '-'}"
+            f"{request.source}: no object can be used: {request.findings.told()}; its classes: {_few(found)}"
         )
     return sets
 
@@ -75,6 +76,12 @@ def report_orphans(annotations: list[Path], request: Request, read: Reader = rea
     reading = _Reading(request, "ir", {}, read)
     for _ in reading.records("no split", [Frame(path.stem, None, None, path) for path in annotations]):
         pass
+
+
+def _few(names: list[str]) -> str:
+    """Names of classes in a message."""
+    shown = [name if len(name) <= _LONG else f"{name[:_LONG]}..." for name in names[:_MANY]]
+    return ", ".join([*shown, *(["..."] if len(names) > _MANY else [])]) or "-"
 
 
 def _asked(request: Request, found: list[str]) -> tuple[str, ...] | None:
@@ -169,7 +176,12 @@ class _Reading:
         if path is None:
             return None
         wanted, other = (frame.ir, frame.rgb) if spectrum == "ir" else (frame.rgb, frame.ir)
-        record = self._read(path, wanted or other)
+        try:
+            record = self._read(path, wanted or other)
+        except DatasetError:
+            if wanted is None or other is None:
+                raise
+            record = self._read(path, other)  # a broken picture is told where pictures are looked at
         if not self._aliases:
             return record
         return record._replace(objects=tuple(one._replace(name=self._usual(one.name)) for one in record.objects))

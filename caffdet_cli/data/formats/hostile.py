@@ -20,6 +20,8 @@ LONGEST_NAME = 4096  # characters of a file name with its folders, the most that
 
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _brief.maxlong = 60
+_brief.maxlevel = 3
+_LONGEST = 300  # characters of a value in a message
 
 
 class BrokenXml(BrokenAnnotation):
@@ -59,12 +61,22 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
     except RecursionError as error:
         raise DatasetError(f"{path}: nested too deeply") from error
     except json.JSONDecodeError as error:
-        end = " at the end of the file, which seems cut off" if error.pos >= len(error.doc.rstrip()) else ""
-        raise DatasetError(
-            f"{path}: line {error.lineno}, column {error.colno}: broken JSON{end}: {error.msg}"
-        ) from error
-    except ValueError as error:  # not text, or a number of thousands of digits
-        raise DatasetError(f"{path}: broken JSON: {error}") from error
+        raise DatasetError(f"{path}: {_broken(error)}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: byte {error.start}: broken JSON: no text in UTF-8") from error
+    except ValueError as error:
+        raise DatasetError(f"{path}: broken JSON: a number of thousands of digits") from error
+
+
+def _broken(error: json.JSONDecodeError) -> str:
+    """What is wrong with a JSON file, and what to do."""
+    text = error.doc.strip()
+    if not text:
+        return "it is empty; fetch or copy it again"
+    if text.startswith("<"):
+        return "it is a web page or XML and no JSON; fetch it again"
+    end = " at the end of the file, which seems cut off" if error.pos >= len(error.doc.rstrip()) else ""
+    return f"line {error.lineno}, column {error.colno}: broken JSON{end}: {error.msg}; mend it, or fetch it again"
 
 
 def parse_xml(content: bytes) -> Element:
@@ -75,6 +87,8 @@ def parse_xml(content: bytes) -> Element:
     """
     if len(content) > LARGEST_XML:
         raise BrokenXml(f"larger than {LARGEST_XML >> 20} MiB")
+    if not content.strip():
+        raise BrokenXml("it is empty; fetch or copy it again")
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -127,7 +141,8 @@ def inside(folder: Path, name: object, place: str) -> Path:
 
 def short(value: object) -> str:
     """A value of a file in a message, cut to a readable length."""
-    return _brief.repr(value)
+    text = _brief.repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _can_be_written(name: str) -> bool:

@@ -121,4 +121,4 @@ def _iou(own: list[RawObject], other: list[RawObject]) -> "np.ndarray[tuple[int,
     shared: np.ndarray[tuple[int, int], np.dtype[np.float64]] = (high - low).clip(0).prod(axis=2)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
     whole = areas[0][:, None] + areas[1][None, :] - shared  # 0 where boxes are too small for numbers
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+    return np.asarray(np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0), np.float64)

@@ -183,6 +183,8 @@ def read_list(path: Path, request: Request) -> list[str]:
                 "duplicate id", f"{request.place(path)}:{number}", f"{name} is listed twice", "dropped", pictures=1
             )
         names[name] = None
+    if not names:
+        request.findings.add("empty list", request.place(path), "it has no name; the split has no picture", "noted")
     return list(names)
 
 

@@ -107,6 +107,8 @@ def read_annotation(path: Path, side: int, names: dict[int, str]) -> dict[str, R
             raise DatasetError(f"{path}:{line}: {error}; {_FORM}") from error
         objects[columns[0]].append(one)
         rows, off = rows + 1, off + is_off
+    if not rows:
+        raise DatasetError(f"{path} has no row, so that it is unknown what the pictures show; {_FORM}")
     if off * 2 > rows:
         raise DatasetError(f"{path}: in {off} of {rows} rows the corners do not lie around the centre; {_FORM}")
     return {name: RawRecord("", (side, side), tuple(some)) for name, some in objects.items()}

@@ -83,12 +83,27 @@ def parse_classes_txt(content: bytes, place: str) -> dict[int, str]:
     return _checked(dict(enumerate(rows)), place)
 
 
+class _Loader(yaml.BaseLoader):  # type: ignore[misc]  # PyYAML has no types
+    """BaseLoader knows no types but texts, lists and tables, and runs nothing; here a key may be there once only."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{short(key.value)} is there twice", key.start_mark
+                )
+            keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
 def _yaml(content: bytes, place: str) -> Any:
-    """Texts, lists and tables; BaseLoader knows no other types and runs nothing."""
+    """Texts, lists and tables."""
     if len(content) > LARGEST_YAML:
         raise DatasetError(f"{place} is larger than {LARGEST_YAML >> 10} KiB; put the names into {TEXT_NAME}")
     try:
-        return yaml.load(_text(content, place), Loader=yaml.BaseLoader)
+        return yaml.load(_text(content, place), Loader=_Loader)
     except RecursionError as error:
         raise DatasetError(f"{place}: nested too deeply") from error
     except yaml.MarkedYAMLError as error:

@@ -37,7 +37,7 @@ def attention_module(case: Case) -> None:
     for name, each in zip(names, (queries, references, tokens), strict=True):
         case.check(f"grad_{name}", each.grad)
     inside = {f"{OURS}{name}": parameter for name, parameter in part.named_parameters()}
-    for name, parameter in to_published(inside, schema.Dino()).items():
+    for name, parameter in to_published(inside, schema.Model()).items():
         if parameter.grad is not None:
             case.check(f"grad_param.{name.removeprefix(PUBLISHED)}", parameter.grad)
     case.finish()
@@ -53,7 +53,7 @@ def module(case: Case) -> SamplingAttention:
     if options.get("key_aware"):
         part = KeyAwareAttention(*sizes, project_keys=options["proj_key"])
     weights = {f"{PUBLISHED}{name}": value for name, value in case.weights().items()}
-    part.load_state_dict({name.removeprefix(OURS): value for name, value in ours(weights, schema.Dino()).items()})
+    part.load_state_dict({name.removeprefix(OURS): value for name, value in ours(weights, schema.Model()).items()})
     return part
 
 

@@ -19,7 +19,7 @@ def detector_loss(case: Case) -> None:
     detector.loss(case, SPELLING)
 
 
-def readings(settings: schema.Dino) -> Table:
+def readings(settings: schema.Model) -> Table:
     """`visible` is the first stream, which in published files is the infrared one."""
     return {
         **backbones(settings),
@@ -43,12 +43,12 @@ def readings(settings: schema.Dino) -> Table:
     }
 
 
-def initial(anchors: Tensor, settings: schema.Dino) -> Tensor:
+def initial(anchors: Tensor, settings: schema.Model) -> Tensor:
     """Lite-DETR's code records them before the sigmoid, DINO's after it."""
     return anchors.sigmoid() if isinstance(settings.encoder, schema.DeformableEncoder) else anchors
 
 
-def backbones(settings: schema.Dino) -> Table:
+def backbones(settings: schema.Model) -> Table:
     """Maps of each stream; a shared backbone takes both streams at once, the first one first."""
     if not settings.shared_backbone:
         return {"backbone_visible.#": ("pyramid.backbones.0", whole), "backbone_ir.#": ("pyramid.backbones.1", whole)}

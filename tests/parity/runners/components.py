@@ -11,7 +11,7 @@ from torchvision.ops import box_convert
 
 from caffdet_cli.data.batches import collate
 from caffdet_cli.data.dataset import Sample
-from caffdet_cli.losses.detection import DinoCriterion
+from caffdet_cli.losses.detection import Criterion
 from caffdet_cli.losses.matcher import match
 from caffdet_cli.models.boxes import centre_to_corners, inverse_sigmoid, overlaps
 from caffdet_cli.models.decoder import anchor_code
@@ -145,9 +145,7 @@ def focal_loss(case: Case, operation: dict[str, Any], given: Given) -> list[Tens
         wanted = torch.linspace(0.2, 0.8, span[1] - span[0])[:, None].expand(-1, 4)
         boxes[image, chosen] = wanted[objects]
         targets.append(Targets(wanted, labels[slice(*span)]))
-    criterion = DinoCriterion(
-        Costs(classification=0.0, box=1.0, giou=0.0), LossWeights(focal_alpha=parameters["alpha"])
-    )
+    criterion = Criterion(Costs(classification=0.0, box=1.0, giou=0.0), LossWeights(focal_alpha=parameters["alpha"]))
     losses, _ = criterion(Predictions(Layers(logits[None], boxes[None]), None, None), targets)
     return [losses.logged["classification"] * len(labels) / parameters["num_boxes"]]
 

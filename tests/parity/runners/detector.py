@@ -13,9 +13,9 @@ from harness import Case
 from torch import Tensor
 
 from caffdet_cli.kernels import choice
-from caffdet_cli.losses.detection import DinoCriterion, Matches
+from caffdet_cli.losses.detection import Criterion, Matches
 from caffdet_cli.models.denoising import denoising_queries
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings import model as schema
 from caffdet_cli.values import Batch, DenoisingQueries, Detections, Layers, Losses, Pictures, Predictions, Targets
 from caffdet_cli.weights.remap import to_published
@@ -36,7 +36,7 @@ class Spelling(NamedTuple):
     match: tuple[str, str]  # arrays of queries and objects; `{}` layer, `{}` picture
     gradient: str  # prefix of gradient arrays
     denoising: tuple[str, str, str]  # entry of case.json, its keys of the number of groups and of queries
-    table: Callable[[schema.Dino], Table]
+    table: Callable[[schema.Model], Table]
     exempt: dict[str, str]  # recorded, but not compared -> reason
 
 
@@ -71,7 +71,7 @@ def loss(case: Case, spelling: Spelling) -> None:
     # gradient, and only the published operations round as recorded. tests/kernels compare native gradients with plain.
     with choice.implementation("reference"), traced(detector, table) as outputs:
         predictions = detector(batch, noised)
-        losses, matches = DinoCriterion(settings.costs, settings.loss)(predictions, targets, noised)
+        losses, matches = Criterion(settings.costs, settings.loss)(predictions, targets, noised)
         losses.total.backward()
     case.check("topk_indices", own[0])
     check_table(case, outputs, table)
@@ -121,7 +121,7 @@ def targets_of(case: Case, spelling: Spelling, pictures: int) -> list[Targets]:
     ]
 
 
-def freeze(case: Case, detector: Dino, settings: schema.Dino) -> None:
+def freeze(case: Case, detector: Detector, settings: schema.Model) -> None:
     """Switch gradients off as the reference's training loop did."""
     frozen = tuple(case.facts.get("frozen_prefixes") or ())
     for name, parameter in to_published(dict(detector.named_parameters()), settings).items():
@@ -129,7 +129,7 @@ def freeze(case: Case, detector: Dino, settings: schema.Dino) -> None:
             parameter.requires_grad_(False)
 
 
-def force_recorded_choice(case: Case, detector: Dino) -> list[Tensor]:
+def force_recorded_choice(case: Case, detector: Detector) -> list[Tensor]:
     """Let the decoder see the recorded tokens where their order is not safe; what the detector chose itself is kept."""
     choose, own = detector.selection.choose, []
     forced = case.facts.get("compare") == "forced_indices" or case.class_of("topk_indices") == "set"
@@ -145,7 +145,9 @@ def force_recorded_choice(case: Case, detector: Dino) -> list[Tensor]:
 # What comes out
 
 
-def check_detections(case: Case, spelling: Spelling, detector: Dino, batch: Batch, predictions: Predictions) -> None:
+def check_detections(
+    case: Case, spelling: Spelling, detector: Detector, batch: Batch, predictions: Predictions
+) -> None:
     """Post-process our predictions; the recorded ones where the order of ours is not safe."""
     first = spelling.detections[0].format(0)
     safe = case.class_of(first) != "set"
@@ -225,7 +227,7 @@ def upstream_name(term: str) -> str:
     return f"{LOSSES[kind]}{mark}{rest}" if kind in LOSSES else term
 
 
-def check_gradients(case: Case, spelling: Spelling, detector: Dino, settings: schema.Dino) -> None:
+def check_gradients(case: Case, spelling: Spelling, detector: Detector, settings: schema.Model) -> None:
     """Norms under the first published name of each parameter, arrays under any."""
     published = to_published(dict(detector.named_parameters()), settings)
     norms: dict[str, float | None] = {}

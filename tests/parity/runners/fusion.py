@@ -24,7 +24,7 @@ READINGS: Table = {
     "src_corr": ("reduce", whole),
     "fused": ("", whole),
 }
-PAIR = schema.Dino(spectra=("ir", "rgb"), fusion=schema.CaffLite())  # whose rules of names hold
+PAIR = schema.Model(spectra=("ir", "rgb"), fusion=schema.CaffLite())  # whose rules of names hold
 
 
 def fusion(case: Case) -> None:

@@ -20,7 +20,7 @@ def detector_loss(case: Case) -> None:
     detector.loss(case, SPELLING)
 
 
-def readings(settings: schema.Dino) -> Table:
+def readings(settings: schema.Model) -> Table:
     """Decoder states, anchors and initial anchors hold denoising queries too; predictions are split."""
     stages = settings.backbone.levels  # upstream counts the maps of a Swin from 0, whatever their stages
     numbers = range(len(stages)) if isinstance(settings.backbone, schema.Swin) else stages

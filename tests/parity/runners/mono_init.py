@@ -33,7 +33,7 @@ def checksum(value: Tensor) -> tuple[float, float]:
 
 
 def mapping(
-    case: Case, before: dict[str, Tensor], source: dict[str, Tensor], pair: schema.Dino, mono: schema.Dino
+    case: Case, before: dict[str, Tensor], source: dict[str, Tensor], pair: schema.Model, mono: schema.Model
 ) -> list[list[str]]:
     """[published name, source] as recorded, found by sending numbered tensors through the start.
 

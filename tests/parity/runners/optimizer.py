@@ -9,7 +9,7 @@ from harness import Case
 
 from caffdet_cli.engine.optimizer import parameter_groups, schedule_factor
 from caffdet_cli.models.build import detector
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings import model as schema
 from caffdet_cli.settings.train import MultiStepSchedule, OneCycleSchedule, StepSchedule, Train
 from caffdet_cli.weights.remap import to_published
@@ -41,7 +41,9 @@ def optimizer(case: Case) -> None:
     case.finish({"state_dict.json": "the layout cases compare it"})
 
 
-def groups(network: Dino, settings: schema.Dino, train: Train, recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def groups(
+    network: Detector, settings: schema.Model, train: Train, recorded: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """In the recorded order of groups and names; a tied tensor counts under its first name."""
     own = parameter_groups(network, train)
     parameters = dict(network.named_parameters())
@@ -74,7 +76,7 @@ def same(group: dict[str, Any], theirs: dict[str, Any]) -> bool:
     return len(group["params"]) == theirs["num_tensors"]
 
 
-def published(names: list[str], parameters: dict[str, Any], settings: schema.Dino, order: list[str]) -> list[str]:
+def published(names: list[str], parameters: dict[str, Any], settings: schema.Model, order: list[str]) -> list[str]:
     """Published names of ours, as recorded; what is recorded and ours has not is left out, what ours has besides comes
     last."""
     mine = {name: set(to_published({name: parameters[name]}, settings)) for name in names}
@@ -84,7 +86,7 @@ def published(names: list[str], parameters: dict[str, Any], settings: schema.Din
     return [*found, *missing]
 
 
-def frozen(network: Dino, settings: schema.Dino, recorded: list[str]) -> list[str]:
+def frozen(network: Detector, settings: schema.Model, recorded: list[str]) -> list[str]:
     names = [name for name, each in network.named_parameters() if not each.requires_grad and ".query." not in name]
     return published(names, dict(network.named_parameters()), settings, recorded)
 
@@ -117,7 +119,7 @@ def one_cycle(recorded: list[list[list[float]]]) -> list[list[list[float]]]:
     ]
 
 
-def weights(settings: schema.Dino, recorded: dict[str, float]) -> dict[str, float]:
+def weights(settings: schema.Model, recorded: dict[str, float]) -> dict[str, float]:
     """Of every term, by what its name says."""
     loss = settings.loss
     base = {"ce": loss.classification, "bbox": loss.box, "giou": loss.giou}

@@ -8,7 +8,7 @@ from harness import Case
 from torch import Tensor
 
 from caffdet_cli.models.build import detector
-from caffdet_cli.models.dino import Dino
+from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings import model as schema
 from caffdet_cli.weights.remap import from_published
 
@@ -56,12 +56,12 @@ SWINS = {
 WITHOUT_EFFECT = ("use_checkpoint", "use_pytorch_version", "deformable_use_checkpoint")  # speed and memory only
 
 
-def settings_of(case: Case) -> schema.Dino:
+def settings_of(case: Case) -> schema.Model:
     """The settings of a detector case."""
     options, pair = case.facts["model"], _is_pair(case)
     if missing := _missing(case, options):
         case.not_built(", ".join(missing))
-    return schema.Dino(
+    return schema.Model(
         spectra=("ir", "rgb") if pair else ("rgb",),
         outputs=options["num_classes"],
         labels="category_ids",
@@ -72,7 +72,7 @@ def settings_of(case: Case) -> schema.Dino:
         levels=options["num_feature_levels"],
         fusion=_fusion(case) if pair else schema.NoFusion(),
         encoder=_encoder(options),
-        decoder=schema.Decoder(
+        decoder=schema.DinoDecoder(
             layers=options["dec_layers"],
             heads=options["nheads"],
             points=options["dec_n_points"],
@@ -93,14 +93,14 @@ def settings_of(case: Case) -> schema.Dino:
     )
 
 
-def filled(case: Case, settings: schema.Dino) -> Dino:
+def filled(case: Case, settings: schema.Model) -> Detector:
     """The detector with the case's weights; every published tensor must find its place."""
     network = detector(settings, settings.outputs)
     network.load_state_dict(ours(case.weights(), settings))
     return network
 
 
-def ours(weights: dict[str, Any], settings: schema.Dino) -> dict[str, Tensor]:
+def ours(weights: dict[str, Any], settings: schema.Model) -> dict[str, Tensor]:
     """Recorded weights under our names."""
     renamed = from_published({name: torch.from_numpy(value) for name, value in weights.items()}, settings)
     assert not renamed.unknown, f"no rule for {renamed.unknown[:5]}"

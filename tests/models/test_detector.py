@@ -5,8 +5,8 @@ import torch
 from tiny import OUTPUTS, tiny_batch, tiny_detector, tiny_pair_settings, tiny_settings, tiny_targets
 from torch import nn
 
-from caffdet_cli.losses.detection import DinoCriterion
-from caffdet_cli.losses.objective import DinoObjective
+from caffdet_cli.losses.detection import Criterion
+from caffdet_cli.losses.objective import Objective
 from caffdet_cli.models.build import detector
 from caffdet_cli.models.deformable import DeformableAttention
 from caffdet_cli.models.denoising import denoising_queries
@@ -28,7 +28,7 @@ FORMS = {
 forms = pytest.mark.parametrize("settings", FORMS.values(), ids=FORMS)
 
 
-def batch_for(settings: schema.Dino, sizes: list[tuple[int, int]]) -> Batch:
+def batch_for(settings: schema.Model, sizes: list[tuple[int, int]]) -> Batch:
     return tiny_batch(sizes, spectra=len(settings.spectra))
 
 
@@ -68,7 +68,7 @@ def test_everything_that_is_trained_gets_a_gradient_in_a_training_step(settings)
             nn.init.normal_(module.offsets.weight, std=0.02)
             nn.init.normal_(module.weights.weight, std=0.1)
     batch, targets = batch_for(settings, [(128, 128), (96, 128)]), tiny_targets([2, 3])
-    objective = DinoObjective(network, DinoCriterion(settings.costs, settings.loss), settings.denoising)
+    objective = Objective(network, Criterion(settings.costs, settings.loss), settings.denoising)
     losses = objective.train()(batch, targets)
     losses.total.backward()
     assert losses.total.isfinite()

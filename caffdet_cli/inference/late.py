@@ -1,0 +1,187 @@
+"""Detections of two detectors in pictures or pairs, fused, as a COCO result file and as drawings."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from caffdet_cli.data.annotations import AnnotationSet
+from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
+from caffdet_cli.data.dataset import PairDataset
+from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
+from caffdet_cli.errors import ConfigError, WeightsError
+from caffdet_cli.folders import whole_folder
+from caffdet_cli.inference.ensemble import fuse_all
+from caffdet_cli.inference.members import (
+    Member,
+    Two,
+    check_pictures,
+    joint_classes,
+    seen_by,
+    tell_differences,
+    two_members,
+)
+from caffdet_cli.inference.predict import Predicted, above, tell_lonely
+from caffdet_cli.inference.predictor import Predictor, choose_device, relabelled
+from caffdet_cli.inference.prepare import prepare
+from caffdet_cli.inference.rigged import in_pixels_of, rig_for
+from caffdet_cli.inference.sources import picture_set
+from caffdet_cli.paths import fresh_folder
+from caffdet_cli.progress import Bars, Progress
+from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.settings.conventions import Conventions
+from caffdet_cli.settings.late import Late
+from caffdet_cli.settings.rig import Rig
+from caffdet_cli.visualization.show import visualize_set
+from caffdet_cli.weights.load import load_detector
+
+Found = dict[int | str, DetectionArrays]
+
+
+class _Pictures(NamedTuple):
+    """What there is to look at."""
+
+    rgb: Path | None
+    ir: Path | None
+    pair_by: str
+    rig: Rig | None
+
+
+class _How(NamedTuple):
+    """How detectors compute."""
+
+    device: torch.device
+    precision: str
+    batch: int
+    workers: int
+
+
+def predict_late(
+    weights: str,
+    weights_ir: str,
+    output: str | Path,
+    *,
+    rgb: str | Path | None = None,
+    ir: str | Path | None = None,
+    late: Late | None = None,
+    rig: str | Path | None = None,
+    pair_by: str = "name",
+    boxes: Spectrum | None = None,
+    score: float = 0.3,
+    device: str = "auto",
+    precision: str | None = "fp32",
+    batch: int | None = 1,
+    workers: int | None = 0,
+    draw: bool = True,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Predicted:
+    """Look for objects with two detectors; arguments as those of `predict.predict`, but for these.
+
+    Each detector is in memory while it looks at the pictures, and not longer. It sees them as if it were alone.
+
+    Args:
+        weights: a detector that looks at RGB.
+        weights_ir: a detector that looks at infrared.
+        late: how their detections are fused.
+        rig: file of the cameras' geometry; "none": pictures fit as they are; None: the rig that one of the detectors
+            was trained with.
+        boxes: in whose pixels detections are fused and written; None: in those of infrared, where it is there.
+
+    Raises:
+        DatasetError, WeightsError, ConfigError, OutputError: what is wrong, and where.
+    """
+    progress = progress or Bars()
+    fresh_folder(Path(output), overwrite)
+    how = _How(choose_device(device), precision or "fp32", batch or 1, workers or 0)
+    two = two_members(weights, weights_ir)
+    place = _place(two, rgb, ir, boxes)
+    joint = _joint(two, place, progress)
+    geometry = rig_for(rig, _with_rig(two, progress), progress) if rgb and ir else None
+    given = _Pictures(Path(rgb) if rgb else None, Path(ir) if ir else None, pair_by, geometry)
+    pictures, lonely = picture_set(*given[:2], joint, pair_by=pair_by, rig=geometry)
+    tell_lonely(lonely, len(pictures.examples), progress)
+    with whole_folder(Path(output), overwrite=overwrite) as folder:
+        first, second = (_alone(each, given, joint, how, progress) for each in two)
+        found = {key: above(each, score) for key, each in fuse_all(first, second, late or Late()).items()}
+        write_detections(folder / "detections.json", found, joint.category_ids)
+        if draw:
+            visualize_set(
+                pictures,
+                folder / "pictures",
+                predictions=found,
+                score=score,
+                truth=False,
+                thermal=joint.thermal,
+                progress=progress,
+            )
+    total = sum(len(each.scores) for each in found.values())
+    return Predicted(Path(output), len(pictures.examples), total, tuple(lonely))
+
+
+def _place(two: Two, rgb: str | Path | None, ir: str | Path | None, boxes: Spectrum | None) -> Spectrum:
+    """In whose pixels boxes are, after a look at which pictures there are."""
+    has: dict[Spectrum, bool] = {"rgb": bool(rgb), "ir": bool(ir)}
+    check_pictures(two, has, "there are")
+    if boxes is not None and not has[boxes]:
+        raise ConfigError(f"--boxes {boxes}: there are no {boxes} pictures; give them with --{boxes} PATH")
+    return boxes or ("ir" if ir else "rgb")
+
+
+def _joint(two: Two, place: Spectrum, progress: Progress) -> Conventions:
+    """What the fused detections mean: the classes of both, and in whose pixels boxes are."""
+    for member in two:
+        if not member.conventions.classes:
+            raise WeightsError(
+                f"{member.source} does not say what its classes are called; train or evaluate it on a data set"
+            )
+    classes = joint_classes(two, progress)
+    tell_differences(two, progress)
+    thermal = two[1].conventions.thermal
+    ids = _category_ids(two, classes)
+    return Conventions(spectra=("rgb", "ir"), label_spectrum=place, thermal=thermal, classes=classes, category_ids=ids)
+
+
+def _category_ids(two: Two, classes: Sequence[str]) -> tuple[int, ...]:
+    """Ids to write: those of the first member, then those of the second one; a free number where both are taken."""
+    ids: dict[str, int] = {}
+    for member in two:
+        conventions = member.conventions
+        known = conventions.category_ids or tuple(range(len(conventions.classes)))
+        for name, number in zip(conventions.classes, known, strict=True):
+            if name is not None and name not in ids:
+                taken = set(ids.values())
+                free = next(each for each in range(len(taken) + 1) if each not in taken)
+                ids[name] = free if number is None or number in taken else number
+    return tuple(ids[name] for name in classes)
+
+
+def _with_rig(two: Two, progress: Progress) -> Conventions:
+    """The conventions whose rig is used where none is said."""
+    rigs = [member for member in two if member.conventions.rig is not None]
+    if len(rigs) == 2 and rigs[0].conventions.rig != rigs[1].conventions.rig:
+        progress.warn(f"the two detectors were trained with different camera rigs; that of {rigs[0].option} is used")
+    return (rigs or two)[0].conventions
+
+
+def _alone(member: Member, given: _Pictures, joint: Conventions, how: _How, progress: Progress) -> Found:
+    """Detections of one member: as it sees the pictures, in the pixels and classes of both."""
+    conventions = member.conventions
+    pictures, _ = picture_set(given.rgb, given.ir, conventions, pair_by=given.pair_by, rig=given.rig)
+    seen = replace(pictures, examples=seen_by(conventions, pictures.examples))
+    progress.say(f"{member.option}: {member.source}")
+    found = in_pixels_of(joint.label_spectrum, _detected(member, seen, how, progress), seen)
+    slots = {name: slot for slot, name in enumerate(joint.classes)}
+    return relabelled(found, [-1 if name is None else slots[name] for name in conventions.classes])
+
+
+def _detected(member: Member, pictures: AnnotationSet, how: _How, progress: Progress) -> Found:
+    """Detections in the pixels of the member's label spectrum, labels as its class slots."""
+    dataset = PairDataset(pictures, member.conventions, augment=None, seed=0)
+    batches = loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)
+    detector = prepare(load_detector(member.weights).detector, how.precision)
+    predictor = Predictor(detector, member.conventions, how.device, how.precision)
+    with closing_workers(batches):
+        return dict(predictor.run(progress.track(batches, "detecting", total=len(batches))))

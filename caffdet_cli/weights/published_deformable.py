@@ -1,0 +1,48 @@
+"""What a published file of Deformable-DETR or H-DETR says about its model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+_LEARNED, _PROPOSED = "transformer.reference_points.weight", "transformer.pos_trans.weight"
+_CONTENT = "query_embed.weight"
+_QUERIES = 300  # of every published file; of two-stage ones without learned content nothing tells it
+
+
+def is_deformable_detr(state: Mapping[str, Any]) -> bool:
+    """Whether it has what DINO has not."""
+    return _LEARNED in state or _PROPOSED in state
+
+
+def deformable_facts(state: Mapping[str, Tensor], decoder: Mapping[str, object]) -> dict[str, Any]:
+    """The settings that differ from DINO's.
+
+    What leaves no trace is taken as published: dropout (none with learned content, as H-DETR, else 0.1) and looking
+    forward twice (H-DETR), 100 boxes a picture.
+
+    Args:
+        decoder: its layers and the width of its feed-forward networks.
+    """
+    two_stage = _PROPOSED in state
+    mixed = two_stage and _CONTENT in state
+    rows = len(state[_CONTENT]) if _CONTENT in state else _QUERIES
+    return {
+        "outputs": len(state["class_embed.0.weight"]),
+        "queries": min(rows, _QUERIES) if mixed else rows,
+        "detections": 100,
+        "position_temperature": 10000,
+        "position_shift": -0.5,
+        "denoising": {"number": 0},
+        "loss": {"classification": 2.0},
+        "decoder": {
+            **decoder,
+            "name": "deformable",
+            "refine": "transformer.decoder.bbox_embed.0.layers.0.weight" in state,
+            "two_stage": two_stage,
+            "mixed_selection": mixed,
+            "look_forward_twice": mixed,
+            "one_to_many": rows - min(rows, _QUERIES) if mixed else 0,
+            "dropout": 0.0 if mixed else 0.1,
+        },
+    }
