@@ -7,7 +7,8 @@ from torch import Tensor
 
 _LEARNED, _PROPOSED = "transformer.reference_points.weight", "transformer.pos_trans.weight"
 _CONTENT = "query_embed.weight"
-_QUERIES = 300  # of every published file; of two-stage ones without learned content nothing tells it
+_QUERIES = 300  # of published two-stage files without learned content, in which nothing tells it
+_ONE_TO_MANY = 1500  # of every published H-DETR, which has 300 or 900 queries besides
 
 
 def is_deformable_detr(state: Mapping[str, Any]) -> bool:
@@ -27,9 +28,10 @@ def deformable_facts(state: Mapping[str, Tensor], decoder: Mapping[str, object])
     two_stage = _PROPOSED in state
     mixed = two_stage and _CONTENT in state
     rows = len(state[_CONTENT]) if _CONTENT in state else _QUERIES
+    one_to_many = _ONE_TO_MANY if mixed and rows > _ONE_TO_MANY else 0
     return {
         "outputs": len(state["class_embed.0.weight"]),
-        "queries": min(rows, _QUERIES) if mixed else rows,
+        "queries": rows - one_to_many,
         "detections": 100,
         "position_temperature": 10000,
         "position_shift": -0.5,
@@ -42,7 +44,7 @@ def deformable_facts(state: Mapping[str, Tensor], decoder: Mapping[str, object])
             "two_stage": two_stage,
             "mixed_selection": mixed,
             "look_forward_twice": mixed,
-            "one_to_many": rows - min(rows, _QUERIES) if mixed else 0,
+            "one_to_many": one_to_many,
             "dropout": 0.0 if mixed else 0.1,
         },
     }

@@ -83,11 +83,11 @@ KINDS = {
     "refined": deformable(refine=True),
     "two stages": {**deformable(refine=True, two_stage=True), "queries": 300},  # which leave no trace
     "h-detr": {
-        **deformable(refine=True, two_stage=True, mixed_selection=True, look_forward_twice=True, one_to_many=11),
+        **deformable(refine=True, two_stage=True, mixed_selection=True, look_forward_twice=True, one_to_many=1500),
         "queries": 300,
     },
     "lite-h-detr": {
-        **deformable(refine=True, two_stage=True, mixed_selection=True, look_forward_twice=True, one_to_many=11),
+        **deformable(refine=True, two_stage=True, mixed_selection=True, look_forward_twice=True, one_to_many=1500),
         "queries": 300,
         "encoder": InterleavedEncoder(feedforward=64),
         "key_aware": True,
