@@ -39,7 +39,6 @@ from torch.utils.flop_counter import flop_registry
 from caffdet_cli.kernels import choice
 from caffdet_cli.models.build import detector
 from caffdet_cli.models.deformable import DeformableAttention, KeyAwareAttention, SamplingAttention
-from caffdet_cli.models.selection import TwoStageSelection
 from caffdet_cli.settings.model import Model
 from caffdet_cli.values import Batch, Pictures
 
@@ -121,15 +120,14 @@ def count_network(network: Any, batch: Batch, way: Way = "ours", all_boxes: bool
         stack.enter_context(choice.implementation("reference"))  # nothing is compiled for the sake of counting
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # as the matrix products that it is
         stack.enter_context(counter.watching())
-        selects = isinstance(network.selection, TwoStageSelection)  # others have no boxes, or those of all tokens
-        if selects:
-            keep = network.selection.transform.register_forward_hook(lambda _, given, __: seen.append(given[0].shape))
+        if (transform := getattr(network.selection, "transform", None)) is not None:  # learned queries have none
+            keep = transform.register_forward_hook(lambda _, given, __: seen.append(given[0].shape))
             stack.callback(keep.remove)
         found = network(batch)
-        if way == "published" and all_boxes and selects:
+        if way == "published" and all_boxes and seen:
             pictures, tokens, channels = seen[0]
-            chosen = found.proposals.indices.shape[1]
-            rest = torch.empty(pictures, tokens - chosen, channels, device=found.proposals.indices.device)
+            boxes = found.proposals.boxes  # of the chosen tokens, or of all already
+            rest = torch.empty(pictures, tokens - boxes.shape[1], channels, device=boxes.device)
             network.selection.box_head(rest)
     return Count(tuple(Item(*key, *amounts) for key, amounts in counter.found.items()))
 

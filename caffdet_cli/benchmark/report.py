@@ -72,7 +72,7 @@ class Measured:
         return {
             "model": subject.name,
             "weights": subject.weights,
-            "fusion": subject.fusion or subject.model.fusion.name,
+            "fusion": subject.fusion or subject.model.fusion_words,
             "size": "x".join(map(str, plan.size)),
             "batch": plan.batch,
             "precision": plan.precision,

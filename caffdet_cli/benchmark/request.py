@@ -86,9 +86,15 @@ def subjects(models: Sequence[str], weights: str | None, overrides: Sequence[str
         if len(model.spectra) == 1:
             raise ConfigError(f"--fusions: {name} looks at one spectrum and has no fusion; take a pair model")
         for fusion in fusion_names():
-            own = [] if fusion == model.fusion.name else [f"model.fusion.name={fusion}"]
+            own = ["model.fusion_levels=[]"] if model.fusion_levels else []
+            own += [] if fusion == model.fusion.name else [f"model.fusion.name={fusion}"]
             yield Subject(name, load_config(model=name, overrides=[*overrides, *own]).config.model, fusion=fusion)
-        alone = [*overrides, "model.fusion.name=none", f'model.spectra=["{model.spectra[0]}"]']
+        alone = [
+            *overrides,
+            "model.fusion_levels=[]",
+            "model.fusion.name=none",
+            f'model.spectra=["{model.spectra[0]}"]',
+        ]
         single = load_config(model=name, overrides=alone).config.model
         yield Subject(name, single, fusion=f"none, {model.spectra[0]} alone")
 

@@ -135,11 +135,16 @@ class PairDataset(Dataset[Sample]):
         path = example.rgb if spectrum == "rgb" else example.ir
         if path is None:
             return None
-        picture = decode(picture_bytes(path), path) if geometry is None else self._coarse(path, spectrum, geometry)
+        rig = self.annotations.rig
+        is_moved = rig is not None and rig.moved == spectrum  # its scale is another one: it is read as it is
+        if geometry is None or is_moved:
+            picture = decode(picture_bytes(path), path)
+        else:
+            picture = self._coarse(path, spectrum, geometry)
         if spectrum == self.annotations.label_spectrum:
             check_size(path, (picture.height, picture.width), example, self.annotations.source)
         pixels = to_range(picture.pixels, spectrum, self.conventions.thermal)
-        return warp_file(pixels, path, self.annotations.rig, spectrum, (example.height, example.width))
+        return warp_file(pixels, path, rig, spectrum, (example.height, example.width))
 
     def _coarse(self, path: Path, spectrum: Spectrum, geometry: Geometry) -> Decoded:
         """A picture no finer than what will be seen of it."""

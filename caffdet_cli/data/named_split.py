@@ -21,26 +21,28 @@ def only_named(annotations: AnnotationSet, path: Path, root: Path, sha256: str =
         sha256: of the names (`names_hash`); empty: not compared.
 
     Raises:
-        DatasetError: the list cannot be read, is empty, is another than the hash says, or names an unknown picture.
+        DatasetError: the list cannot be read, is empty, is another than the hash says, or a name is of no picture or
+            of several.
     """
     names = read_names(path)
     found = names_hash(names)
     if sha256 and found != sha256.lower():
         raise DatasetError(f"{path} is another list than the data set's settings say: its sha256 is {found}")
     wanted = set(names)
-    known: set[str] = set()
-    kept: list[Example] = []
-    for example in annotations.examples:
-        called = wanted & names_of(example, root)
-        if called:
-            kept.append(example)
-            known |= called
-    if unknown := sorted(wanted - known):
+    meant: dict[str, int] = {}
+    for place, example in enumerate(annotations.examples):
+        for name in wanted & names_of(example, root):
+            if name in meant:
+                raise DatasetError(
+                    f"{path}: {short(name)} names several pictures of {annotations.source}; write their paths in {root}"
+                )
+            meant[name] = place
+    if unknown := sorted(wanted - meant.keys()):
         raise DatasetError(
             f"{path} names {len(unknown)} pictures that {annotations.source} does not have, for example "
             f"{short(unknown[0])}"
         )
-    return replace(annotations, examples=tuple(kept))
+    return replace(annotations, examples=tuple(annotations.examples[place] for place in sorted(set(meant.values()))))
 
 
 def read_names(path: Path) -> list[str]:

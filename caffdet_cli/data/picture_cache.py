@@ -45,15 +45,15 @@ class PictureCache:
             entry = self.folder / key[:2] / f"{key}{suffix}"
             if entry.is_file():
                 return decode(picture_bytes(entry), entry, enough, grey=grey)._replace(height=height, width=width)
-        return self._keep(path, self.folder / key[:2] / key)
+        return self._keep(path, self.folder / key[:2] / key, enough, grey)
 
     def _key(self, path: Path) -> str:
         about = path.stat()
         facts = [_FORM, str(path.resolve()), about.st_size, about.st_mtime_ns, self.short_side]
         return hashlib.sha256("\0".join(map(str, facts)).encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
-    def _keep(self, path: Path, entry: Path) -> Decoded:
-        """Shrink the picture, and keep that where it loses no depth."""
+    def _keep(self, path: Path, entry: Path, enough: int | None, grey: bool) -> Decoded:
+        """Shrink the picture, keep that where it loses no depth, and read it back: every epoch sees the same pixels."""
         whole = decode(picture_bytes(path), path)
         factor = self.short_side / min(whole.height, whole.width)
         size = max(1, round(whole.width * factor)), max(1, round(whole.height * factor))
@@ -65,4 +65,4 @@ class PictureCache:
         _, data = cv2.imencode(suffix, stored, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if suffix == ".jpg" else [])
         with whole_file(entry.with_name(entry.name + suffix)) as part:
             part.write_bytes(data.tobytes())
-        return whole._replace(pixels=small)
+        return decode(data.tobytes(), path, enough, grey=grey)._replace(height=whole.height, width=whole.width)

@@ -19,7 +19,10 @@ from caffdet_cli.settings.data import PercentileRule
 from caffdet_cli.settings.load import flat, load_config
 from caffdet_cli.weights.known import find_weights
 
-_MAY_CHANGE = ("train.epochs", "train.workers", "train.validate_every", "train.save_every", "data.root")
+_MAY_CHANGE = (
+    *("train.epochs", "train.workers", "train.validate_every", "train.save_every"),
+    *("data.root", "data.rig", "train.augment.cache"),  # places: what lies there is compared by the fingerprint
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def _check_sizes(config: Config) -> None:
     for key, side in sides.items():
         if side < least:
             raise ConfigError(
-                f"{key} has {side}, and {config.model.fusion.name} needs {least} pixels on the short side"
+                f"{key} has {side}, and {config.model.fusion_words} needs {least} pixels on the short side"
             )
 
 

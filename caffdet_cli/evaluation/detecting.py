@@ -45,11 +45,12 @@ def with_classes(loaded: Loaded | Member, annotations: AnnotationSet, data: Data
     if loaded.conventions.classes:
         return loaded.conventions
     names, ids = class_slots("category_ids", loaded.model.outputs, annotations, data.classes)
+    infrared = "ir" in loaded.conventions.spectra
     changes = {
         "classes": names,
         "category_ids": ids,
         "label_spectrum": annotations.label_spectrum,
-        "thermal": fixed_rule(data.thermal, annotations),
+        "thermal": fixed_rule(data.thermal, annotations) if infrared else loaded.conventions.thermal,
     }
     return loaded.conventions.model_copy(update=changes)
 

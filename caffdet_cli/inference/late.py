@@ -11,7 +11,7 @@ from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
-from caffdet_cli.errors import ConfigError, WeightsError
+from caffdet_cli.errors import WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.ensemble import fuse_all
 from caffdet_cli.inference.members import (
@@ -26,7 +26,7 @@ from caffdet_cli.inference.members import (
 from caffdet_cli.inference.predict import Predicted, above, tell_lonely
 from caffdet_cli.inference.predictor import Predictor, choose_device, relabelled
 from caffdet_cli.inference.prepare import prepare
-from caffdet_cli.inference.rigged import in_pixels_of, rig_for
+from caffdet_cli.inference.rigged import check_asked, in_pixels_of, rig_for
 from caffdet_cli.inference.sources import picture_set
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
@@ -125,8 +125,7 @@ def _place(two: Two, rgb: str | Path | None, ir: str | Path | None, boxes: Spect
     """In whose pixels boxes are, after a look at which pictures there are."""
     has: dict[Spectrum, bool] = {"rgb": bool(rgb), "ir": bool(ir)}
     check_pictures(two, has, "there are")
-    if boxes is not None and not has[boxes]:
-        raise ConfigError(f"--boxes {boxes}: there are no {boxes} pictures; give them with --{boxes} PATH")
+    check_asked(boxes, None, [spectrum for spectrum, there in has.items() if there])
     return boxes or ("ir" if ir else "rgb")
 
 

@@ -9,6 +9,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +23,8 @@ from caffdet_cli.settings.base import Spectrum
 _APART = 0.05  # seconds: one and a half pictures of a video
 _NEIGHBOURS = 4  # that are looked at on either side
 _DATE = re.compile(
-    r"(?P<date>(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d)[-_.T ]?"
-    r"(?P<time>[0-2]\d[-_.:]?[0-5]\d[-_.:]?[0-6]\d)(?:[-_.,]?(?P<fraction>\d{1,9}))?",
+    r"(?<!\d)(?P<date>(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d)[-_.T ]?"
+    r"(?P<time>[0-2]\d[-_.:]?[0-5]\d[-_.:]?[0-6]\d)(?:[-_.,]?(?P<fraction>\d{1,9}))?(?!\d)",
     re.ASCII,
 )
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
@@ -74,11 +75,9 @@ def time_of(name: str) -> float | None:
     """
     if found := _DATE.search(name):
         digits = re.sub(r"\D", "", found["date"] + found["time"])
-        try:
+        with suppress(ValueError):  # no such day
             moment = datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=timezone.utc)
-        except ValueError:
-            return None
-        return moment.timestamp() + (float(f"0.{found['fraction']}") if found["fraction"] else 0.0)
+            return moment.timestamp() + (float(f"0.{found['fraction']}") if found["fraction"] else 0.0)
     for number in reversed(_NUMBER.findall(name)):
         unit = _UNITS.get(len(number.partition(".")[0]))
         if unit is not None:

@@ -1,9 +1,10 @@
 """Detections in pictures or pairs, as a COCO result file and as drawings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
@@ -11,11 +12,12 @@ from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.predictor import Predictor, choose_device, relabelled
 from caffdet_cli.inference.prepare import prepare
-from caffdet_cli.inference.rigged import in_pixels_of, rig_for
+from caffdet_cli.inference.rigged import check_asked, in_pixels_of, rig_for
 from caffdet_cli.inference.sources import picture_set
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.visualization.show import visualize_set
 from caffdet_cli.weights.load import load_detector
 
@@ -73,12 +75,8 @@ def predict(
         raise WeightsError(
             f"{loaded.source} does not say what its classes are called; train or evaluate it on a data set"
         )
-    given = {"rgb": rgb, "ir": ir}
-    if not any(given[spectrum] for spectrum in conventions.spectra) and any(given.values()):
-        raise ConfigError(
-            f"this detector looks at {conventions.spectra[0]} pictures; give them with --{conventions.spectra[0]}"
-        )
-    used = {spectrum: Path(place) for spectrum, place in given.items() if place and spectrum in conventions.spectra}
+    used = _used({"rgb": rgb, "ir": ir}, conventions)
+    check_asked(boxes, rig, used)
     geometry = rig_for(rig, conventions, progress) if len(used) == 2 else None
     pictures, lonely = picture_set(used.get("rgb"), used.get("ir"), conventions, pair_by=pair_by, rig=geometry)
     tell_lonely(lonely, len(pictures.examples), progress)
@@ -94,21 +92,33 @@ def predict(
         written = in_pixels_of(boxes or pictures.label_spectrum, found, pictures)
         without_id = write_detections(folder / "detections.json", written, conventions.category_ids)
         if draw:
-            slots = [category.id for category in pictures.categories]
-            shown = relabelled(
-                found, [slots.index(slot) if slot in slots else -1 for slot in range(len(conventions.classes))]
-            )
-            visualize_set(
-                pictures,
-                folder / "pictures",
-                predictions=shown,
-                score=score,
-                truth=False,
-                thermal=conventions.thermal,
-                progress=progress,
-            )
-    total = sum(len(each.scores) for each in found.values()) - without_id
+            _draw(pictures, found, conventions, folder / "pictures", score, progress)
+    total = sum(len(each.scores) for each in written.values()) - without_id
     return Predicted(Path(output), len(pictures.examples), total, tuple(lonely))
+
+
+def _used(given: Mapping[Spectrum, str | Path | None], conventions: Conventions) -> dict[Spectrum, Path]:
+    """The places of the pictures that the detector looks at."""
+    if not any(given[spectrum] for spectrum in conventions.spectra) and any(given.values()):
+        raise ConfigError(
+            f"this detector looks at {conventions.spectra[0]} pictures; give them with --{conventions.spectra[0]}"
+        )
+    return {spectrum: Path(place) for spectrum, place in given.items() if place and spectrum in conventions.spectra}
+
+
+def _draw(
+    pictures: AnnotationSet,
+    found: Mapping[int | str, DetectionArrays],
+    conventions: Conventions,
+    folder: Path,
+    score: float,
+    progress: Progress,
+) -> None:
+    slots = [category.id for category in pictures.categories]
+    places = [slots.index(slot) if slot in slots else -1 for slot in range(len(conventions.classes))]
+    shown = relabelled(found, places)
+    thermal = conventions.thermal
+    visualize_set(pictures, folder, predictions=shown, score=score, truth=False, thermal=thermal, progress=progress)
 
 
 def tell_lonely(lonely: Sequence[str], pictures: int, progress: Progress) -> None:

@@ -1,6 +1,6 @@
 """Which rig live pictures go through, and detections in the pixels of either camera."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,28 @@ from caffdet_cli.data.formats.detections import DetectionArrays
 from caffdet_cli.data.images import picture_size
 from caffdet_cli.data.rig import read_rig
 from caffdet_cli.data.warp import warp_boxes
+from caffdet_cli.errors import ConfigError
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.rig import Rig
 
 NO_RIG = "none"
+
+
+def check_asked(boxes: Spectrum | None, rig: str | Path | None, given: Container[Spectrum]) -> None:
+    """What is asked for needs pictures of both spectra, or of one.
+
+    Args:
+        given: the spectra of which there are pictures.
+
+    Raises:
+        ConfigError: boxes in pixels of pictures that are not there, or a rig for one camera.
+    """
+    if boxes is not None and boxes not in given:
+        raise ConfigError(f"--boxes {boxes}: there are no {boxes} pictures; give them with --{boxes} PATH")
+    if rig is not None and str(rig) != NO_RIG and not ("rgb" in given and "ir" in given):
+        raise ConfigError(f"--rig {rig} is for pairs; give both --rgb and --ir, or leave --rig out")
 
 
 def rig_for(said: str | Path | None, conventions: Conventions, progress: Progress) -> Rig | None:
@@ -42,6 +58,7 @@ def in_pixels_of(
 ) -> dict[int | str, DetectionArrays]:
     """Detections that are in the label spectrum's pixels, in those of `spectrum`: through the rig, else stretched.
 
+    They are cut to its picture; what that camera does not see is left out.
     Where there is no picture of that spectrum they are in pixels of the one that there is, as with `label_spectrum`.
     """
     if spectrum == pictures.label_spectrum:
@@ -60,4 +77,6 @@ def _turned(found: DetectionArrays, example: Example, rig: Rig | None, spectrum:
     else:
         sizes = {"moved_size": (height, width), "fixed_size": (example.height, example.width)}
         boxes = warp_boxes(found.boxes, rig, "moved", **sizes)
-    return found._replace(boxes=np.clip(boxes, 0, [width, height, width, height]))
+    boxes = np.clip(boxes, 0, [width, height, width, height])
+    seen = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return DetectionArrays(boxes[seen], found.labels[seen], found.scores[seen])

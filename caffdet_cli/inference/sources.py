@@ -33,12 +33,15 @@ def picture_set(
     if rgb is None and ir is None:
         raise DatasetError("there is no picture to look at; give --rgb PATH, --ir PATH or both")
     first, second = ([] if place is None else _pictures(place) for place in (rgb, ir))
-    if len(first) == len(second) == 1:  # two single pictures are a pair, whatever their names
+    if not (rgb and ir):  # nothing to pair: by name, after a look at the rule
+        paired([], [], pair_by)
+        pairs = paired(first, second)
+    elif len(first) == len(second) == 1:  # two single pictures are a pair, whatever their names
         pairs = {common_name(first[0].stem): Two(first[0], second[0])}
     else:
         pairs = paired(first, second, pair_by)
     lonely = [name for name, two in pairs.items() if not (two.rgb and two.ir)] if rgb and ir else []
-    if len(lonely) == len(pairs):
+    if rgb and ir and len(lonely) == len(pairs):
         _nothing_fits(rgb, ir, pair_by, lonely)
     examples = tuple(_example(name, two, conventions) for name, two in pairs.items())
     categories = [Category(slot, name) for slot, name in enumerate(conventions.classes) if name is not None]

@@ -59,7 +59,8 @@ def dino(settings: schema.Model, parts: schema.DinoDecoder, outputs: int) -> Det
 def deformable_detr(settings: schema.Model, parts: schema.DeformableDecoder, outputs: int) -> Detector:
     """Deformable-DETR and H-DETR: learned queries or proposals, heads for each layer where boxes are refined."""
     width = settings.width
-    pairs = [head_pair(width, outputs) for _ in range(parts.layers if parts.refine else 1)]
+    pair = head_pair(width, outputs)
+    pairs = [copy.deepcopy(pair) for _ in range(parts.layers if parts.refine else 1)]  # all start alike
     if not parts.two_stage:  # queries start from points: their first boxes are small
         nn.init.constant_(pairs[0][1].layers[-1].get_parameter("bias")[2:], -2.0)
     encoding = encoder(settings)
@@ -71,7 +72,7 @@ def deformable_detr(settings: schema.Model, parts: schema.DeformableDecoder, out
         pyramid=pyramid(settings),
         flatten=FlattenLevels(settings.levels, width),
         encoder=encoding,
-        selection=deformable_selection(settings, parts, outputs),
+        selection=deformable_selection(settings, parts, *pair),
         denoising=None,
         decoder=decoder,
         heads=LayerHeads(class_heads, box_heads),
@@ -82,19 +83,18 @@ def deformable_detr(settings: schema.Model, parts: schema.DeformableDecoder, out
 
 
 def deformable_selection(
-    settings: schema.Model, parts: schema.DeformableDecoder, outputs: int
+    settings: schema.Model, parts: schema.DeformableDecoder, class_head: nn.Module, box_head: nn.Module
 ) -> LearnedSelection | ProposalSelection:
-    """Where the queries of Deformable-DETR come from."""
+    """Where the queries of Deformable-DETR come from; the heads are those of proposals."""
     groups = QueryGroups(settings.queries, parts.one_to_many)
     if not parts.two_stage:
         learned = LearnedSelection(settings.width, groups)
         nn.init.xavier_uniform_(learned.reference.weight)
         nn.init.zeros_(learned.reference.bias)
         return learned
-    heads = head_pair(settings.width, outputs)
     proposed = ProposalSelection(settings.width, groups, nn.Identity(), nn.Identity(), parts.mixed_selection)
     initialise_transformer(proposed)
-    proposed.class_head, proposed.box_head = heads
+    proposed.class_head, proposed.box_head = class_head, box_head
     if proposed.content is not None:
         nn.init.normal_(proposed.content.weight)
     return proposed

@@ -55,7 +55,8 @@ class LearnedSelection(nn.Module):
         """Memory (B, S, C) says only how many pictures there are; anchors are points (B, Q, 2)."""
         count = self.groups.count
         positions, content = self.embedding.weight[:count].chunk(2, dim=-1)
-        anchors = self.reference(positions)
+        with torch.autocast(memory.device.type, enabled=False):  # half types would move boxes by pixels
+            anchors = self.reference(positions)
         whole = [each.expand(len(memory), -1, -1) for each in (content, anchors, positions)]
         return Queries(whole[0], whole[1], self.groups.groups(count), whole[2]), None
 

@@ -96,8 +96,6 @@ def attention_mask(groups: tuple[Group, ...], device: torch.device) -> Tensor | 
     """(N, N) bool over all queries in order, True where one may not see the other; None where all see all."""
     if all(other.name in group.sees for group in groups for other in groups):
         return None
-    member = torch.repeat_interleave(
-        torch.arange(len(groups), device=device), torch.tensor([group.size for group in groups], device=device)
-    )
-    blocked = torch.tensor([[other.name not in group.sees for other in groups] for group in groups], device=device)
-    return blocked[member][:, member]
+    member = [number for number, group in enumerate(groups) for _ in range(group.size)]
+    blocked = torch.tensor([[other.name not in group.sees for other in groups] for group in groups])
+    return blocked[member][:, member].to(device, non_blocking=True)  # made here: a device would be waited for

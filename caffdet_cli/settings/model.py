@@ -299,6 +299,8 @@ class Model(Settings):
             raise ValueError("fusion_levels is for two spectra, and the model has one")
         if self.fusion_levels and len(self.fusion_levels) != self.levels:
             raise ValueError(f"fusion_levels has {len(self.fusion_levels)} entries for levels = {self.levels}")
+        if self.fusion_levels and self.fusion.name not in {one.name for one in self.fusion_levels}:
+            raise ValueError(f"fusion.name = {self.fusion.name!r} is on none of fusion_levels; empty these to use it")
         most = self.queries * self.outputs  # 0: the data set decides
         if 0 < most < self.detections != Model.model_fields["detections"].default:
             raise ValueError(
@@ -330,6 +332,11 @@ class Model(Settings):
                 stage = self.backbone.levels[level] if level < maps else self.backbone.levels[-1] + level - maps + 1
                 least = max(least, (4 << stage) * (max(fusion.kernels) - 1) + 1)
         return least
+
+    @property
+    def fusion_words(self) -> str:
+        """The names of its fusions, each once."""
+        return ", ".join(dict.fromkeys(one.name for one in self.fusions)) or self.fusion.name
 
     @property
     def fusions(self) -> tuple[PairFusion, ...]:

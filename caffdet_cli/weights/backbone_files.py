@@ -63,8 +63,8 @@ def check_backbone(found: Mapping[str, Tensor], state: Mapping[str, Tensor], mod
     own = "pyramid.backbone." if len(model.spectra) == 1 else "pyramid.backbones.0."
     shapes = {name.removeprefix(own): value.shape for name, value in state.items() if name.startswith(own)}
     given = {name.removeprefix("pyramid.backbone."): value.shape for name, value in found.items()}
-    levels = [name for name in shapes if name.startswith("norms.")]  # a detector's own
-    wrong = [name for name in shapes if name not in levels and given.get(name) != shapes[name]]
+    own_alone = [name for name in shapes if name.startswith("norms.") or name.endswith("num_batches_tracked")]
+    wrong = [name for name in shapes if name not in own_alone and given.get(name) != shapes[name]]
     last = max(model.backbone.levels)
     beyond = re.compile(rf"(body\.layer[{last + 2}-9]|stages\.[{last + 1}-9])\.")
     wrong += [name for name in given if name not in shapes and not beyond.match(name)]

@@ -14,7 +14,7 @@ from torch import Tensor
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.settings.model import Model
 from caffdet_cli.weights.pickles import read_pickle
-from caffdet_cli.weights.published_deformable import deformable_facts, is_deformable_detr
+from caffdet_cli.weights.published_deformable import deformable_facts, deformable_sizes, is_deformable_detr
 
 _DEPTHS = {
     (6, True): 50,
@@ -105,7 +105,7 @@ def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
     called = "Deformable-DETR" if deformable else "DINO"
     torn = WeightsError(f"{source} has keys of a {called} but not all of them; it is not a whole checkpoint")
     layers = _count(state, r"transformer\.encoder\.layers\.(\d+)\.")
-    needed = (_LEVELS, "class_embed.0.weight") if deformable else (_LEVELS, _QUERIES, _CLASSES)
+    needed = (_LEVELS, *deformable_sizes(state)) if deformable else (_LEVELS, _QUERIES, _CLASSES)
     if not 0 < layers <= len(state) or any(name not in state or state[name].dim() != 2 for name in needed):
         raise torn
     pair = any(name.startswith("conv_corr.") for name in state)

@@ -16,6 +16,11 @@ def is_deformable_detr(state: Mapping[str, Any]) -> bool:
     return _LEARNED in state or _PROPOSED in state
 
 
+def deformable_sizes(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """The matrices whose rows `deformable_facts` counts."""
+    return ("class_embed.0.weight", _CONTENT) if _CONTENT in state else ("class_embed.0.weight",)
+
+
 def deformable_facts(state: Mapping[str, Tensor], decoder: Mapping[str, object]) -> dict[str, Any]:
     """The settings that differ from DINO's.
 

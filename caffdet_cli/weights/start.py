@@ -9,7 +9,7 @@ Source: --pretrain_model_coco in main.py of kevinhelvig/CAFF-DETR.
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -80,17 +80,22 @@ def start_from_single(
     rows = same_classes(names, source_names)
     others = bool(rows) and list(map(_plain_or_none, names)) != list(map(_plain_or_none, source_names))
     used = set()
+    kind, other_kind = _queries_of(state), _queries_of(source)
+    any_class = kind == "proposals"
     for name, value in state.items():
         origin = next((each for each in _origins(name, model) if each in source), None)
-        if origin is None:
+        if origin is None or (kind != other_kind and name.startswith("selection.")):  # another meaning, same names
             account.left.append(name)
             continue
         used.add(origin)
-        same_rows = source[origin].shape[1:] == value.shape[1:]
-        if _BY_CLASS.fullmatch(name) and others and same_rows and source[origin].dim() == value.dim():
-            # Deformable-DETR's proposals are of any class, which is their first slot whatever the classes are.
-            any_class = isinstance(model.decoder, DeformableDecoder) and name.startswith("selection.")
-            started[name] = _refilled(value, source[origin], {0: 0} if any_class else rows)
+        same_rows = source[origin].shape[1:] == value.shape[1:] and source[origin].dim() == value.dim()
+        if any_class and name.startswith("selection.class_head.") and same_rows:
+            # Of Deformable-DETR's proposals only the first slot counts, and it means any class.
+            started[name] = _refilled(value, source[origin], {0: 0})
+            account.copied.append(name)
+            continue
+        if _BY_CLASS.fullmatch(name) and others and same_rows:
+            started[name] = _refilled(value, source[origin], rows)
             account.by_class.append(name)
             continue
         if source[origin].shape != value.shape:
@@ -104,6 +109,12 @@ def start_from_single(
             (name, source_names[rows[slot]] if slot in rows else None) for slot, name in enumerate(names) if name
         )
     return started, account
+
+
+def _queries_of(state: Mapping[str, Tensor]) -> str:
+    """Where a detector's queries come from, by its tensors; empty where there is no detector but a backbone."""
+    signs = {"position": "proposals", "embedding": "learned", "transform": "tokens"}
+    return next((kind for part, kind in signs.items() if f"selection.{part}.weight" in state), "")
 
 
 def same_classes(names: Names, source_names: Names) -> dict[int, int]:
@@ -156,20 +167,16 @@ def remarks(source: Model, model: Model, configuration: str = "") -> list[str]:
                     f"the starting weights were trained with encoder.{key} = {_toml(theirs)}, the model has "
                     f"{_toml(ours)}{take}"
                 )
-    if source.decoder.name != model.decoder.name:
-        found.append(
-            f"the starting weights have decoder.name = {source.decoder.name!r}, the model {model.decoder.name!r}: what "
-            f"follows the encoder starts from initial values but for the decoder's layers{take}"
-        )
+    found += _of_decoders(source, model, take)
     if (theirs := _body(source)) != (ours := _body(model)):
         found.append(
             f"the starting weights have {theirs} as backbone, the model {ours}: what does not fit starts from initial "
             f"values{take}"
         )
     if len(source.spectra) == len(model.spectra) == 2:
-        if source.fusion.name != model.fusion.name:
+        if [one.name for one in source.fusions] != [one.name for one in model.fusions]:
             found.append(
-                f"the starting weights have fusion.name = {source.fusion.name!r}, the model {model.fusion.name!r}: "
+                f"the starting weights have fusion.name = {source.fusion_words!r}, the model {model.fusion_words!r}: "
                 f"the fusion starts from initial values{take}"
             )
         if not source.shared_backbone and model.shared_backbone:
@@ -178,6 +185,28 @@ def remarks(source: Model, model: Model, configuration: str = "") -> list[str]:
                 "(model.shared_backbone = false keeps both)"
             )
     return found
+
+
+def _of_decoders(source: Model, model: Model, take: str) -> Iterator[str]:
+    """Where queries come from and how boxes are refined."""
+    if source.decoder.name != model.decoder.name:
+        yield (
+            f"the starting weights have decoder.name = {source.decoder.name!r}, the model {model.decoder.name!r}: "
+            f"queries and heads start from initial values{take}"
+        )
+    elif isinstance(source.decoder, DeformableDecoder) and isinstance(model.decoder, DeformableDecoder):
+        for key in ("refine", "two_stage", "mixed_selection"):
+            theirs, ours = getattr(source.decoder, key), getattr(model.decoder, key)
+            if theirs != ours:
+                yield (
+                    f"the starting weights were trained with decoder.{key} = {_toml(theirs)}, the model has "
+                    f"{_toml(ours)}{take}"
+                )
+    if (source.position_temperature, source.position_shift) != (model.position_temperature, model.position_shift):
+        yield (
+            f"the starting weights have position_temperature = {source.position_temperature:g} and position_shift = "
+            f"{source.position_shift:g}, the model {model.position_temperature:g} and {model.position_shift:g}{take}"
+        )
 
 
 def _body(model: Model) -> str:

@@ -47,7 +47,7 @@ def first(list_: str, **values: Any) -> Callable[[Any], object]:
 
 ANNOTATIONS: list[tuple[str, str, Callable[[str], Callable[[Path], object]]]] = [
     # fault, what is said besides the file, what is done to the file
-    ("empty annotations", "broken JSON", lambda file: put(file, "")),
+    ("empty annotations", "it is empty", lambda file: put(file, "")),
     (
         "broken annotations",
         "line 2, column | broken JSON",

@@ -44,6 +44,14 @@ def test_shown_lines_are_a_file_that_means_the_same(capsys, tmp_path):
     assert load_config(files=[tmp_path / "mine.toml"]).config == expected
 
 
+def test_shown_fusions_of_levels_are_a_file_that_means_the_same(capsys, tmp_path):
+    levels = 'model.fusion_levels=[{name="caff-lite"}, {name="caff-hierarchical"}, {name="concat"}, {name="add"}]'
+    main(["config", "show", "caff-lite-dino-r50", "--set", levels])
+    (tmp_path / "mine.toml").write_text(capsys.readouterr().out)
+    expected = load_config(model="caff-lite-dino-r50", overrides=[levels]).config
+    assert load_config(files=[tmp_path / "mine.toml"]).config == expected
+
+
 def test_show_as_json_has_value_and_origin(capsys):
     assert main(["config", "show", "caff-lite", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)

@@ -1,6 +1,7 @@
 """Splits that are lists of names, with a hash so that another list is noticed."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_another_list_than_the_hash_says_is_refused(root):
 def test_names_of_no_picture_are_refused_and_one_is_told(root):
     (root / "val.txt").write_text("010003\n999\n")
     with pytest.raises(DatasetError, match=r"names 1 pictures that .*train\.json does not have, for example '999'"):
+        ids(root)
+
+
+def test_a_name_of_several_pictures_is_refused(root):
+    """Where ids count from elsewhere than file names, `1` would be two pictures."""
+    document = json.loads((root / "train.json").read_text())
+    for number, image in enumerate(document["images"]):
+        image["id"] = str(10002 + number)
+    document["annotations"] = []
+    (root / "train.json").write_text(json.dumps(document).replace("010001.jpg", "10003.jpg"))
+    (root / "val.txt").write_text("10003\n")
+    with pytest.raises(DatasetError, match="'10003' names several pictures"):
         ids(root)
 
 

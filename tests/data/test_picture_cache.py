@@ -37,6 +37,15 @@ def test_a_large_picture_is_kept_small_and_read_from_there(large, tmp_path):
     assert cache.read(large).pixels.max() < 12  # it comes from there
 
 
+def test_the_first_reading_gives_the_pixels_of_all_later_ones(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (600, 800, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    for enough, grey in ((None, False), (150, True), (70, False)):
+        cache = PictureCache(tmp_path / f"cache-{enough}-{grey}", 150)
+        first, second = (cache.read(tmp_path / "noise.png", enough, grey=grey).pixels for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+
+
 def test_another_picture_of_the_same_name_is_another_entry(large, tmp_path):
     cache = PictureCache(tmp_path / "cache", 150)
     cache.read(large)

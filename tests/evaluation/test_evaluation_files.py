@@ -155,7 +155,7 @@ def without(key: str) -> list[dict[str, Any]]:
         ({"detections": []}, "a list of detections is needed, this is a JSON object"),
         (TRUTH, "a list of detections is needed, this is an annotation file"),
         ("text", "a list of detections is needed, this is a text"),
-        (b"", "broken JSON"),
+        (b"", "it is empty"),
         (b"\xff\xfe\x00", "broken JSON"),
         (b'[{"score": ' + b"9" * 5000 + b"}]", "broken JSON"),
         (b"[" * 200_000, "nested too deeply"),

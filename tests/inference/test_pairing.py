@@ -50,6 +50,12 @@ def test_other_names_have_no_time(name):
     assert time_of(name) is None
 
 
+@given(st.integers(1_600_000_000, 1_990_000_000), st.sampled_from([3, 6, 9]), st.data())
+def test_long_numbers_are_seconds_whatever_they_look_like(seconds, digits, data):
+    part = data.draw(st.integers(0, 10**digits - 1))
+    assert time_of(f"cam_{seconds}{part:0{digits}d}") == pytest.approx(seconds + part / 10**digits, abs=1e-3)
+
+
 @given(st.text(max_size=40))
 def test_any_name_has_a_time_or_none(name):
     assert time_of(name) is None or time_of(name) >= 0

@@ -10,20 +10,24 @@ import pytest
 import torch
 from tiny import tiny_pair_settings
 
+from caffdet_cli.data.annotations import AnnotationSet, Example, no_objects
 from caffdet_cli.data.batches import fingerprint
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.coco import read_coco
+from caffdet_cli.data.formats.detections import DetectionArrays
 from caffdet_cli.data.rig import write_rig
 from caffdet_cli.data.splits import load_split
 from caffdet_cli.data.warp import onto, warp, warp_boxes
-from caffdet_cli.errors import DatasetError
+from caffdet_cli.errors import ConfigError, DatasetError
 from caffdet_cli.inference.predict import predict
+from caffdet_cli.inference.rigged import in_pixels_of
 from caffdet_cli.models.build import detector
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.settings.model import Input
 from caffdet_cli.settings.rig import Rig
+from caffdet_cli.settings.train import Augment
 from caffdet_cli.visualization.show import visualize_set
 from caffdet_cli.weights.store import save_weights
 
@@ -160,6 +164,52 @@ def test_without_a_rig_boxes_are_stretched_to_the_other_picture(fitting, tmp_pat
         predict(file, tmp_path / spectrum, boxes=spectrum, **given)
     ir, rgb = (json.loads((tmp_path / name / "detections.json").read_text()) for name in ("ir", "rgb"))
     np.testing.assert_allclose([one["bbox"] for one in rgb], 2 * np.array([one["bbox"] for one in ir]), atol=0.1)
+
+
+def test_what_the_other_camera_does_not_see_is_left_out(apart):
+    """The RGB camera sees more on every side: its own corner is outside of the infrared picture."""
+    turned = onto(RIG, "rgb")
+    example = loaded(apart).examples[0]
+    pictures = AnnotationSet((replace(example, width=160, height=120),), (), "rgb", apart, turned)
+    boxes = np.array([[0.0, 0.0, 10.0, 8.0], [60.0, 50.0, 100.0, 80.0]])
+    found = {example.id: DetectionArrays(boxes, np.array([0, 1]), np.array([0.9, 0.8]))}
+    (kept,) = in_pixels_of("ir", found, pictures).values()
+    assert kept.labels.tolist() == [1]
+    np.testing.assert_allclose(kept.boxes, [[22, 19, 42, 34]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"boxes": "rgb"}, "--boxes rgb: there are no rgb pictures"),
+        ({"rig": "rig.toml"}, "--rig rig.toml is for pairs"),
+    ],
+)
+def test_what_needs_both_spectra_is_refused_where_there_is_one(apart, tmp_path, asked, words):
+    with pytest.raises(ConfigError, match=words):
+        predict(weights(tmp_path / "w.safetensors"), tmp_path / "out", ir=apart / "ir", device="cpu", **asked)
+
+
+def test_fast_pixels_of_the_moved_camera_keep_their_detail(tmp_path):
+    """The RGB camera sees four times as much: what both see is a quarter of its picture, and decoded in full."""
+    checks = (np.indices((512, 640)).sum(axis=0) // 4 % 2 * 255).astype(np.uint8)
+    wide = np.zeros((2048, 2560), np.uint8)
+    wide[768:1280, 960:1600] = checks
+    for name, pixels in (("rgb", wide), ("ir", checks)):
+        cv2.imwrite(str(tmp_path / f"{name}.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    rig = Rig(
+        moved="rgb",
+        homography=((1.0, 0.0, -960.0), (0.0, 1.0, -768.0), (0.0, 0.0, 1.0)),
+        moved_size=(2560, 2048),
+        fixed_size=(640, 512),
+    )
+    example = Example(1, tmp_path / "rgb.jpg", tmp_path / "ir.jpg", 640, 512, no_objects())
+    pictures = AnnotationSet((example,), (), "ir", tmp_path, rig)
+    seen = [
+        PairDataset(pictures, conventions(), Augment(flip=0, crop=0, scales=(512,), pixels=pixels), 0)[0].pictures[0]
+        for pixels in ("exact", "fast")
+    ]
+    assert float(seen[1].float().std()) > 0.9 * float(seen[0].float().std()) > 50
 
 
 class Told(Progress):

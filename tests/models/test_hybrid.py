@@ -88,14 +88,40 @@ def test_the_total_is_the_sum_of_both_groups_and_the_proposals():
     assert network.selection.content.weight.grad[QUERIES:].abs().sum() > 0
 
 
-def test_proposals_are_judged_as_objects_of_any_class():
+def test_proposals_at_all_tokens_are_judged_as_objects_of_any_class():
+    """Beside a plain loop: every token is matched against objects whose label is 0."""
     chosen = settings()
-    network, batch = network_of(chosen).train(), tiny_batch([(64, 96)])
+    network, batch, targets = network_of(chosen).train(), tiny_batch([(64, 96)]), tiny_targets([3])
     found = network(batch)
-    labels = [targets._replace(labels=torch.full_like(targets.labels, 2)) for targets in tiny_targets([2])]
-    zeros = [targets._replace(labels=torch.zeros_like(targets.labels)) for targets in labels]
-    terms = [criterion_of(chosen)(found, each)[0].terms["classification_proposals"] for each in (labels, zeros)]
-    torch.testing.assert_close(*terms)
+    tokens = found.proposals.logits.shape[1]
+    assert tokens == found.proposals.boxes.shape[1] > QUERIES
+    terms = criterion_of(chosen)(found, targets)[0].terms
+    zeros = [each._replace(labels=torch.zeros_like(each.labels)) for each in targets]
+    ((rows, columns),) = match(found.proposals.logits, found.proposals.boxes, zeros, chosen.costs)
+    boxes, wanted = found.proposals.boxes[0, rows], zeros[0].boxes[columns]
+    torch.testing.assert_close(terms["box_proposals"], 5.0 * (boxes - wanted).abs().sum() / 3)
+    truth = torch.zeros(tokens, CLASSES)
+    truth[rows, 0] = 1
+    chance = found.proposals.logits[0].sigmoid()
+    sure = torch.where(truth == 1, 0.25 * (1 - chance) ** 2 * -chance.log(), 0.75 * chance**2 * -(1 - chance).log())
+    torch.testing.assert_close(terms["classification_proposals"], 2.0 * sure.sum() / 3)
+
+
+@pytest.mark.parametrize("form", [{}, {"refine": True}, {"refine": True, "two_stage": True}])
+def test_boxes_are_not_computed_in_half_types(form):
+    """A step of bfloat16 near the right edge is five pixels."""
+    facts = {"mixed_selection": False, "look_forward_twice": False, "refine": False, "two_stage": False, **form}
+    network = network_of(settings(**facts)).eval()
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        found = network(tiny_batch([(64, 96)]))
+    assert found.matching.boxes.dtype == torch.float32
+    assert found.matching.boxes.flatten().unique().numel() > 10
+
+
+def test_all_heads_start_alike_as_published():
+    heads = detector(settings(), CLASSES)
+    first = heads.heads.class_heads[0].weight
+    assert all(torch.equal(each.weight, first) for each in (*heads.heads.class_heads, heads.selection.class_head))
 
 
 def test_a_picture_with_few_tokens_has_fewer_queries():

@@ -10,7 +10,7 @@ from caffdet_cli.models.fusion.caff import Caff
 from caffdet_cli.models.fusion.plain import Add, Concat
 from caffdet_cli.settings import model as schema
 
-FIRST, SECOND = torch.randn(3, 64, 5, 6), torch.randn(3, 64, 5, 6)
+FIRST, SECOND = torch.randn(2, 3, 64, 5, 6, generator=torch.Generator().manual_seed(0))
 PRESENT = torch.tensor([[True, True], [False, True], [True, False]])
 
 
@@ -58,6 +58,7 @@ def test_the_smallest_picture_follows_from_the_levels_that_need_one():
         ({"fusion_levels": (schema.AddFusion(),)}, "fusion_levels has 1 entries for levels = 3"),
         ({"spectra": ("rgb",), "fusion": schema.NoFusion()}, "fusion_levels is for two spectra"),
         ({"fusion": {"name": "average"}}, "average"),
+        ({"fusion": schema.CaffLite()}, "'caff-lite' is on none of fusion_levels"),
         ({"fusion_levels": ({"name": "none"},) * 3}, "none"),
     ],
 )

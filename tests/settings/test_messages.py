@@ -77,7 +77,8 @@ rgb = 1
         ("model=3", "command line: model = 3: must be a table of settings"),
         (
             "model.fusion.name=caff",
-            "model.fusion.name = 'caff': must be 'caff-lite', 'caff-hierarchical' or 'none'; did you mean 'caff-lite'?",
+            "model.fusion.name = 'caff': must be 'caff-lite', 'caff-hierarchical', 'add', 'concat' or 'none'; "
+            "did you mean 'caff-lite'?",
         ),
         ('model.spectra=["ir","rgb"]', "two spectra need a fusion"),
         ('data.splits.validation.annotations=["x"]', "data.splits.validation: must be 'train', 'val' or 'test'"),

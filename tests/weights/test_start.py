@@ -7,7 +7,7 @@ from torch import Tensor
 
 from caffdet_cli.models.build import detector
 from caffdet_cli.settings import model as schema
-from caffdet_cli.weights.start import Account, start_from_single
+from caffdet_cli.weights.start import Account, remarks, start_from_single
 
 
 def state_of(settings: schema.Model, seed: int, outputs: int = 3) -> dict[str, Tensor]:
@@ -124,4 +124,20 @@ def test_proposals_of_any_class_keep_their_row_whatever_the_classes_are():
     assert torch.equal(new[weight][1], source[weight][1])
     assert torch.equal(new[before][0], source[before][0])
     assert torch.equal(new[before][1], started[before][1])
-    assert before in account.by_class
+    assert before in account.copied
+    strange, _ = start_from_single(started, source, chosen, ("x", "y"), ("dog", "person", "car", "bus"))
+    assert torch.equal(strange[before][0], source[before][0])
+
+
+def test_heads_of_another_meaning_are_not_taken_though_their_names_are_the_same():
+    """DINO's encoder head has a row for each class, Deformable-DETR's one for all."""
+    decoder = schema.DeformableDecoder(layers=2, heads=4, points=2, feedforward=64, refine=True, two_stage=True)
+    other = tiny_settings(decoder=decoder, denoising=schema.Denoising(number=0))
+    for first, second in ((tiny_settings(), other), (other, tiny_settings())):
+        source, state = state_of(first, 0), state_of(second, 1)
+        new, account = start_from_single(state, source, second, ("a", "b", "c"), ("a", "b", "c"))
+        chosen = [name for name in state if name.startswith("selection.")]
+        assert set(chosen) <= set(account.left)
+        assert all(torch.equal(new[name], state[name]) for name in chosen)
+        assert any(name.startswith("decoder.layers") for name in account.copied)
+        assert any("decoder.name" in line for line in remarks(first, second))
