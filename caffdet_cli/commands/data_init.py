@@ -8,7 +8,7 @@ from caffdet_cli.commands import console, options
 from caffdet_cli.commands.missing import too_little
 
 if TYPE_CHECKING:
-    from caffdet_cli.data.init import InitReport
+    from caffdet_cli.data.discovery.init import InitReport
 
 
 def command(
@@ -33,7 +33,7 @@ def command(
         raise too_little({"SOURCE": None}, {"try": "caffdet data init data/mine"})
     from pathlib import Path
 
-    from caffdet_cli.data.init import init
+    from caffdet_cli.data.discovery.init import init
 
     report = init(
         Path(source),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from caffdet_cli.data.align import Estimate, PairPictures, estimate_rig
-from caffdet_cli.data.align_fit import Model
-from caffdet_cli.data.align_points import Point, read_points, rig_from_points
-from caffdet_cli.data.align_structure import Grey, grey
+from caffdet_cli.data.alignment.estimate import Estimate, PairPictures, estimate_rig
+from caffdet_cli.data.alignment.fit import Model
+from caffdet_cli.data.alignment.points import Point, read_points, rig_from_points
+from caffdet_cli.data.alignment.structure import Grey, grey
 from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.demo_set import place_of
 from caffdet_cli.data.formats.layout import SPLITS

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from caffdet_cli.data.align import PairPictures
+from caffdet_cli.data.alignment.estimate import PairPictures
 from caffdet_cli.data.warp import through, warp
 
 WIDTH, HEIGHT = 320, 256

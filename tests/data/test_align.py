@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from rig_scenes import HEIGHT, MOVED_SIZE, TRUTH, WIDTH, off, pair
 
-from caffdet_cli.data.align import Estimate, PairPictures, doubt, estimate_rig
-from caffdet_cli.data.align_fit import plainest
-from caffdet_cli.data.align_refine import Fit
+from caffdet_cli.data.alignment.estimate import Estimate, PairPictures, doubt, estimate_rig
+from caffdet_cli.data.alignment.fit import plainest
+from caffdet_cli.data.alignment.refine import Fit
 from caffdet_cli.data.images import read_picture
 from caffdet_cli.data.warp import through, warp
 from caffdet_cli.errors import DatasetError

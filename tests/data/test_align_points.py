@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caffdet_cli.data.align_points import Point, read_points, rig_from_points
+from caffdet_cli.data.alignment.points import Point, read_points, rig_from_points
 from caffdet_cli.data.warp import through
 from caffdet_cli.errors import DatasetError
 

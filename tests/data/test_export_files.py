@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caffdet_cli.data.annotations import AnnotationSet, Category, Example, Objects
-from caffdet_cli.data.export_names import flat_names
+from caffdet_cli.data.exporting.names import flat_names
 from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.data.formats.voc_write import voc_text
 from caffdet_cli.data.formats.voc_xml import parse_voc

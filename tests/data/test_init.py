@@ -11,8 +11,8 @@ import pytest
 from raw_sets import llvip, picture
 
 from caffdet_cli.data.convert import convert
-from caffdet_cli.data.init import InitReport, init
-from caffdet_cli.data.init_thermal import suggest_thermal
+from caffdet_cli.data.discovery.init import InitReport, init
+from caffdet_cli.data.discovery.thermal import suggest_thermal
 from caffdet_cli.data.splits import load_split
 from caffdet_cli.errors import DatasetError, OutputError
 from caffdet_cli.settings.data import PercentileRule, RangeRule

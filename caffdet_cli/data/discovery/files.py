@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from caffdet_cli.data.discovery.pictures import folders_in
 from caffdet_cli.data.formats.hostile import read_json
 from caffdet_cli.data.formats.layout import SPLITS, SplitName
-from caffdet_cli.data.init_pictures import folders_in
 from caffdet_cli.errors import DatasetError
 
 WORDS: dict[str, SplitName] = {

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from caffdet_cli.data.discovery.files import Chosen, CocoFile, choose_files, coco_files
+from caffdet_cli.data.discovery.pictures import Found, find_pictures
+from caffdet_cli.data.discovery.thermal import suggest_thermal
 from caffdet_cli.data.formats.layout import SplitName, entries
 from caffdet_cli.data.images import picture_size
-from caffdet_cli.data.init_files import Chosen, CocoFile, choose_files, coco_files
-from caffdet_cli.data.init_pictures import Found, find_pictures
-from caffdet_cli.data.init_thermal import suggest_thermal
 from caffdet_cli.data.raw import described, recognise, source_folder
 from caffdet_cli.data.splits import load_split
 from caffdet_cli.errors import DatasetError, OutputError

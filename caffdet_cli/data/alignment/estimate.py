@@ -1,8 +1,8 @@
 """The rig of two cameras from a handful of pairs: one homography for all of them.
 
-Automatic: every size, turn and shift is tried on the edge directions of all pairs at once (`align_search`), pieces are
-matched coarse to fine (`align_refine`), and the result is refused unless enough of the picture agrees with it. Where
-that fails, points named by hand do it (`align_points`).
+Automatic: every size, turn and shift is tried on the edge directions of all pairs at once (`search`), pieces are
+matched coarse to fine (`refine`), and the result is refused unless enough of the picture agrees with it. Where
+that fails, points named by hand do it (`points`).
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from caffdet_cli.data.align_fit import Model
-from caffdet_cli.data.align_refine import Fit, refine
-from caffdet_cli.data.align_search import Guess, search
-from caffdet_cli.data.align_structure import Grey, grey, resized
+from caffdet_cli.data.alignment.fit import Model
+from caffdet_cli.data.alignment.refine import Fit, refine
+from caffdet_cli.data.alignment.search import Guess, search
+from caffdet_cli.data.alignment.structure import Grey, grey, resized
 from caffdet_cli.data.warp import Floats, through
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.progress import Progress

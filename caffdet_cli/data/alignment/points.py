@@ -13,8 +13,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from caffdet_cli.data.align import Estimate, rig_of
-from caffdet_cli.data.align_fit import Model
+from caffdet_cli.data.alignment.estimate import Estimate, rig_of
+from caffdet_cli.data.alignment.fit import Model
 from caffdet_cli.data.formats.hostile import read_bytes, short
 from caffdet_cli.data.warp import Floats, through
 from caffdet_cli.errors import DatasetError

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from caffdet_cli.data.align_fit import FREEDOM, Model, bent, fit_map
-from caffdet_cli.data.align_structure import Grey, Size, Structure, fitting, resized, structure, warped_structures
+from caffdet_cli.data.alignment.fit import FREEDOM, Model, bent, fit_map
+from caffdet_cli.data.alignment.structure import Grey, Size, Structure, fitting, resized, structure, warped_structures
 from caffdet_cli.data.warp import Floats, through
 
 MOST_PIXELS = 640

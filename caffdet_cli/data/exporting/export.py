@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from caffdet_cli.data.annotations import AnnotationSet, Example
-from caffdet_cli.data.export_fit import Target
-from caffdet_cli.data.export_names import flat_names, usual_suffix
+from caffdet_cli.data.exporting.fit import Target
+from caffdet_cli.data.exporting.names import flat_names, usual_suffix
 from caffdet_cli.data.formats.coco_write import write_plain_coco
 from caffdet_cli.data.formats.hostile import inside, read_json
 from caffdet_cli.data.formats.layout import Request, SplitName

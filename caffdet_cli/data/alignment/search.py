@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from caffdet_cli.data.align_structure import (
+from caffdet_cli.data.alignment.structure import (
     Grey,
     Size,
     Structure,
