@@ -15,7 +15,7 @@ from caffdet_cli.engine.job import new_job
 from caffdet_cli.engine.train import run
 from caffdet_cli.engine.watch import Watch
 from caffdet_cli.evaluation.detector import detect, evaluate, to_categories
-from caffdet_cli.inference.predictor import choose_device
+from caffdet_cli.inference.predictor import How, choose_device
 from caffdet_cli.paths import fresh_folder, friendly_writes, numbered_folder, write_text
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.load import load_config
@@ -103,7 +103,7 @@ def _draw(folder: Path, root: Path, device: str, overwrite: bool, progress: Prog
         annotations.examples[:_DRAWN], annotations.categories, annotations.label_spectrum, annotations.source
     )
     loaded = load_detector(str(folder / "pair"))
-    found, conventions = detect(loaded, few, data, "pair", choose_device(device), "fp32", 1, 0, progress)
+    found, conventions = detect(loaded, few, data, "pair", How(choose_device(device)), progress)
     named = to_categories(found, conventions, few)
     visualize_set(
         few, folder / "pictures", predictions=named, thermal=conventions.thermal, overwrite=overwrite, progress=progress

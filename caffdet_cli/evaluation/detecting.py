@@ -1,22 +1,18 @@
 """Detections of a detector on a data set, by picture id, and their classes by name."""
 
-import torch
-
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
 from caffdet_cli.data.camera_range import fixed_rule
 from caffdet_cli.data.dataset import PairDataset
-from caffdet_cli.data.formats.detections import DetectionArrays
+from caffdet_cli.data.formats.detections import Found
 from caffdet_cli.data.splits import class_slots
 from caffdet_cli.inference.members import Member
-from caffdet_cli.inference.predictor import Given, Predictor, relabelled
+from caffdet_cli.inference.predictor import Given, How, Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.data import Data
 from caffdet_cli.weights.load import Loaded
-
-Found = dict[int | str, DetectionArrays]
 
 
 def detect(
@@ -24,17 +20,14 @@ def detect(
     annotations: AnnotationSet,
     data: Data,
     given: Given,
-    device: torch.device,
-    precision: str,
-    batch: int,
-    workers: int,
+    how: How,
     progress: Progress,
 ) -> tuple[Found, Conventions]:
     """Detections by picture id, labels as class slots; and the conventions with the class list that was used."""
     conventions = with_classes(loaded, annotations, data)
-    predictor = Predictor(prepare(loaded.detector, precision), conventions, device, precision)
+    predictor = Predictor(prepare(loaded.detector, how.precision), conventions, how.device, how.precision)
     dataset = PairDataset(annotations, conventions, augment=None, seed=0)
-    batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), workers)
+    batches = loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)
     label = f"detecting ({given})" if len(conventions.spectra) > 1 else "detecting"
     with closing_workers(batches):
         return dict(predictor.run(progress.track(batches, label, total=len(batches)), given)), conventions

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.demo_set import place_of
-from caffdet_cli.data.formats.detections import write_detections
+from caffdet_cli.data.formats.detections import Found, write_detections
 from caffdet_cli.data.splits import load_split
 from caffdet_cli.errors import ConfigError, DatasetError
 from caffdet_cli.evaluation import miss_rate_report
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
-from caffdet_cli.evaluation.detecting import Found, detect, tell_padding, to_categories, with_classes
-from caffdet_cli.evaluation.late import LATE_FILES, evaluate_late
+from caffdet_cli.evaluation.detecting import detect, tell_padding, to_categories, with_classes
+from caffdet_cli.evaluation.late import DETECTIONS, LATE_FILES, evaluate_late
 from caffdet_cli.evaluation.receipt import published_beside, receipt, write_receipt
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
-from caffdet_cli.inference.predictor import Given, choose_device
+from caffdet_cli.inference.predictor import Given, How, choose_device
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.conventions import Conventions
@@ -87,7 +87,7 @@ def evaluate(
         )
     if output is not None:
         fresh_folder(Path(output), overwrite)
-    place = choose_device(device)
+    how = How(choose_device(device), precision or "fp32", batch or 1, 2 if workers is None else workers)
     main = load_detector(weights)
     others = dict(zip(_ALONE, map(load_detector, against or ()), strict=False))
     check_rivals(others)
@@ -97,18 +97,16 @@ def evaluate(
     given_all = choices(main.conventions, spectrum, annotations)
     if split is None:
         progress.say(f"scoring on the split {name!r} ({len(annotations.examples)} pictures)")
-    settings = (place, precision or "fp32", batch or 1, 2 if workers is None else workers)
     used = with_classes(main, annotations, data)
-    tell_padding(used, annotations, settings[2], progress)
+    tell_padding(used, annotations, how.batch, progress)
     reports: dict[str, CocoReport] = {}
-    listed = (f"detections-{given}.json" for given in ("pair", "rgb", "ir"))
-    written = ("report.json", "receipt.json", *miss_rate_report.FILES, *listed, *LATE_FILES)
+    written = ("report.json", "receipt.json", *miss_rate_report.FILES, *DETECTIONS, *LATE_FILES)
     place_of_results = (
         nullcontext() if output is None else whole_folder(Path(output), overwrite=overwrite, replaced=written)
     )
     with place_of_results as folder:
         for given in given_all:
-            found, conventions = detect(main, annotations, data, given, *settings, progress)
+            found, conventions = detect(main, annotations, data, given, how, progress)
             named = to_categories(found, conventions, annotations)
             reports[given] = evaluate_coco(annotations, named)
             if folder is not None:
@@ -118,9 +116,9 @@ def evaluate(
                 judge(given, annotations, named, folder)
         rivals = {}
         for alone, other in others.items():
-            found, conventions = detect(other, annotations, data, "pair", *settings, progress)
+            found, conventions = detect(other, annotations, data, "pair", how, progress)
             rivals[alone] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
-        as_published = settings[1:3] == ("fp32", 1) and (len(used.spectra) == 1 or "pair" in reports)
+        as_published = (how.precision, how.batch) == ("fp32", 1) and (len(used.spectra) == 1 or "pair" in reports)
         published = (
             published_beside(weights, main.source, data.name, name, reports.get("pair") or next(iter(reports.values())))
             if as_published
@@ -129,8 +127,8 @@ def evaluate(
         report = SpectraReport(reports, rivals, published)
         if folder is not None:
             write_report(report, folder / "report.json")
-            how = {"device": str(place), "precision": settings[1], "batch": settings[2], "spectra": given_all}
-            made_of = receipt(weights, main.source, annotations, data.name, name, used, how)
+            facts = {"device": str(how.device), "precision": how.precision, "batch": how.batch, "spectra": given_all}
+            made_of = receipt(weights, main.source, annotations, data.name, name, used, facts)
             write_receipt(made_of, folder / "receipt.json")
     return report
 

@@ -4,17 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.demo_set import place_of
-from caffdet_cli.data.formats.detections import write_detections
+from caffdet_cli.data.formats.detections import Found, write_detections
 from caffdet_cli.data.splits import load_split
 from caffdet_cli.evaluation import miss_rate_report
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
-from caffdet_cli.evaluation.detecting import Found, detect, tell_padding, to_categories, with_classes
+from caffdet_cli.evaluation.detecting import detect, tell_padding, to_categories, with_classes
 from caffdet_cli.evaluation.receipt import receipt, write_receipt
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
@@ -29,7 +27,7 @@ from caffdet_cli.inference.members import (
     tell_differences,
     two_members,
 )
-from caffdet_cli.inference.predictor import choose_device
+from caffdet_cli.inference.predictor import How, choose_device
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.base import Spectrum
@@ -42,16 +40,8 @@ LATE_FILES = ("detections-late.json", "detections-pair-ir.json")
 """What a result folder has of a late fusion and of nothing else."""
 
 _FILES = ("report.json", "receipt.json", *miss_rate_report.FILES, *LATE_FILES)
-_DETECTIONS = tuple(f"detections-{given}.json" for given in ("pair", "rgb", "ir"))
-
-
-class _How(NamedTuple):
-    """How detectors compute."""
-
-    device: torch.device
-    precision: str
-    batch: int
-    workers: int
+DETECTIONS = tuple(f"detections-{given}.json" for given in ("pair", "rgb", "ir"))
+"""What a result folder has of one detector's detections."""
 
 
 def evaluate_late(
@@ -84,7 +74,7 @@ def evaluate_late(
     """
     if output is not None:
         fresh_folder(Path(output), overwrite)
-    how = _How(choose_device(device), precision, batch, workers)
+    how = How(choose_device(device), precision, batch, workers)
     two = two_members(*weights)
     data = load_config(dataset=dataset, overrides=overrides).config.data
     root = place_of(data, Path(data_root) if data_root is not None else None, progress)
@@ -92,7 +82,7 @@ def evaluate_late(
     two = _ready(two, annotations, data, how, progress)
     if split is None:
         progress.say(f"scoring on the split {name!r} ({len(annotations.examples)} pictures)")
-    replaced = (*_FILES, *_DETECTIONS)
+    replaced = (*_FILES, *DETECTIONS)
     place = nullcontext() if output is None else whole_folder(Path(output), overwrite=overwrite, replaced=replaced)
     with place as folder:
         found = _found(two, annotations, data, late, how, progress)
@@ -104,7 +94,7 @@ def evaluate_late(
     return report
 
 
-def _ready(two: Two, annotations: AnnotationSet, data: Data, how: _How, progress: Progress) -> Two:
+def _ready(two: Two, annotations: AnnotationSet, data: Data, how: How, progress: Progress) -> Two:
     """The members with their class names, after everything that can be told before it takes long."""
     examples = annotations.examples
     has: dict[Spectrum, bool] = {"rgb": any(one.rgb for one in examples), "ir": any(one.ir for one in examples)}
@@ -118,7 +108,7 @@ def _ready(two: Two, annotations: AnnotationSet, data: Data, how: _How, progress
 
 
 def _found(
-    two: Two, annotations: AnnotationSet, data: Data, late: Late, how: _How, progress: Progress
+    two: Two, annotations: AnnotationSet, data: Data, late: Late, how: How, progress: Progress
 ) -> dict[str, Found]:
     """Detections of both together, and of each alone; labels are positions in the data set's categories."""
     first, second = (_alone(each, annotations, data, how, progress) for each in two)
@@ -126,11 +116,11 @@ def _found(
     return {"late": fuse_all(first, second, late), keys[0]: first, keys[1]: second}
 
 
-def _alone(member: Member, annotations: AnnotationSet, data: Data, how: _How, progress: Progress) -> Found:
+def _alone(member: Member, annotations: AnnotationSet, data: Data, how: How, progress: Progress) -> Found:
     """Detections of one member, in the pictures that it can see."""
     seen = replace(annotations, examples=seen_by(member.conventions, annotations.examples))
     progress.say(f"{member.option}: {member.source}")
-    found, conventions = detect(load_detector(member.weights), seen, data, "pair", *how, progress)
+    found, conventions = detect(load_detector(member.weights), seen, data, "pair", how, progress)
     return to_categories(found, conventions, annotations)
 
 
@@ -149,7 +139,7 @@ def _scored(
     return evaluate_coco(annotations, found)
 
 
-def _receipt(two: Two, annotations: AnnotationSet, place: tuple[str, str], late: Late, how: _How) -> Mapping[str, Any]:
+def _receipt(two: Two, annotations: AnnotationSet, place: tuple[str, str], late: Late, how: How) -> Mapping[str, Any]:
     """That of the first member, and what is different with the second one."""
     settings = {
         "device": str(how.device),

@@ -1,6 +1,6 @@
 """The miss rate of a file of detections: KAIST result lines, COCO results, or what `caffdet` writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from caffdet_cli.data.formats.coco_rows import is_id
-from caffdet_cli.data.formats.detections import DetectionArrays, read_detections
+from caffdet_cli.data.formats.detections import DetectionArrays, Found, read_detections
 from caffdet_cli.data.formats.hostile import LARGEST_JSON, read_bytes, read_json
 from caffdet_cli.evaluation.files import read_truth
 from caffdet_cli.evaluation.kaist_files import read_kaist_folder, read_result_lines
@@ -19,8 +19,6 @@ from caffdet_cli.evaluation.miss_rate_truth import MissRateTruth, is_kaist, kais
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
-
-Found = Mapping[int | str, DetectionArrays]
 
 
 def evaluate_miss_rate_files(

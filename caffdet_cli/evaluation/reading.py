@@ -15,17 +15,16 @@ from torchvision.ops import box_iou
 
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.demo_set import place_of
-from caffdet_cli.data.formats.detections import DetectionArrays
+from caffdet_cli.data.formats.detections import Found
 from caffdet_cli.data.splits import load_split
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.evaluation.coco import evaluate_coco
 from caffdet_cli.evaluation.detector import detect, to_categories
-from caffdet_cli.inference.predictor import choose_device
+from caffdet_cli.inference.predictor import How, choose_device
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.weights.load import load_detector
 
-Found = Mapping[int | str, DetectionArrays]
 _FITS = 0.5  # IoU of a detection that is meant for an object
 
 
@@ -156,7 +155,7 @@ def check_weights(
     readings, expected = [], dict[str, int | None]()
     for order in orders:
         loaded = main._replace(conventions=main.conventions.model_copy(update={"spectra": order}))
-        found, conventions = detect(loaded, some, data, "pair", place, "fp32", 1, 0, progress)
+        found, conventions = detect(loaded, some, data, "pair", How(place), progress)
         report = evaluate_coco(some, to_categories(found, conventions, some))
         readings.append(Reading(order, report.ap, report.ap50, firing(some, found)))
         slots = {name: slot for slot, name in enumerate(conventions.classes) if name is not None}

@@ -17,18 +17,16 @@ Shapes: n and m detections of the members, K classes.
 Source: Chen et al., Multimodal Object Detection via Probabilistic Ensembling, ECCV 2022; arXiv:2104.02904, section 3.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caffdet_cli.data.formats.detections import DetectionArrays
+from caffdet_cli.data.formats.detections import DetectionArrays, Found
 from caffdet_cli.settings.late import Late
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Found = Mapping[int | str, DetectionArrays]
 
 _LEAST = 1e-9  # a probability of 0 or 1 would outvote everything
 

@@ -5,12 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
 from caffdet_cli.data.dataset import PairDataset
-from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
+from caffdet_cli.data.formats.detections import Found, write_detections
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.ensemble import fuse_all
@@ -24,7 +22,7 @@ from caffdet_cli.inference.members import (
     two_members,
 )
 from caffdet_cli.inference.predict import Predicted, above, tell_lonely
-from caffdet_cli.inference.predictor import Predictor, choose_device, relabelled
+from caffdet_cli.inference.predictor import How, Predictor, choose_device, relabelled
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.inference.rigged import check_asked, in_pixels_of, rig_for
 from caffdet_cli.inference.sources import picture_set
@@ -37,8 +35,6 @@ from caffdet_cli.settings.rig import Rig
 from caffdet_cli.visualization.show import visualize_set
 from caffdet_cli.weights.load import load_detector
 
-Found = dict[int | str, DetectionArrays]
-
 
 class _Pictures(NamedTuple):
     """What there is to look at."""
@@ -47,15 +43,6 @@ class _Pictures(NamedTuple):
     ir: Path | None
     pair_by: str
     rig: Rig | None
-
-
-class _How(NamedTuple):
-    """How detectors compute."""
-
-    device: torch.device
-    precision: str
-    batch: int
-    workers: int
 
 
 def predict_late(
@@ -95,7 +82,7 @@ def predict_late(
     """
     progress = progress or Bars()
     fresh_folder(Path(output), overwrite)
-    how = _How(choose_device(device), precision or "fp32", batch or 1, workers or 0)
+    how = How(choose_device(device), precision or "fp32", batch or 1, workers or 0)
     two = two_members(weights, weights_ir)
     place = _place(two, rgb, ir, boxes)
     joint = _joint(two, place, progress)
@@ -165,7 +152,7 @@ def _with_rig(two: Two, progress: Progress) -> Conventions:
     return (rigs or two)[0].conventions
 
 
-def _alone(member: Member, given: _Pictures, joint: Conventions, how: _How, progress: Progress) -> Found:
+def _alone(member: Member, given: _Pictures, joint: Conventions, how: How, progress: Progress) -> Found:
     """Detections of one member: as it sees the pictures, in the pixels and classes of both."""
     conventions = member.conventions
     pictures, _ = picture_set(given.rgb, given.ir, conventions, pair_by=given.pair_by, rig=given.rig)
@@ -176,7 +163,7 @@ def _alone(member: Member, given: _Pictures, joint: Conventions, how: _How, prog
     return relabelled(found, [-1 if name is None else slots[name] for name in conventions.classes])
 
 
-def _detected(member: Member, pictures: AnnotationSet, how: _How, progress: Progress) -> Found:
+def _detected(member: Member, pictures: AnnotationSet, how: How, progress: Progress) -> Found:
     """Detections in the pixels of the member's label spectrum, labels as its class slots."""
     dataset = PairDataset(pictures, member.conventions, augment=None, seed=0)
     batches = loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,15 @@ from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.values import Batch, Detections
 
 Given = Literal["pair", "rgb", "ir"]
+
+
+class How(NamedTuple):
+    """How a detector computes."""
+
+    device: torch.device
+    precision: str = "fp32"
+    batch: int = 1
+    workers: int = 0
 
 
 class Predictor:

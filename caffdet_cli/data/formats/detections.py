@@ -29,6 +29,10 @@ class DetectionArrays(NamedTuple):
     scores: NDArray[np.floating[Any]]  # (n,)
 
 
+Found = Mapping[int | str, DetectionArrays]
+"""Detections by picture id."""
+
+
 def read_detections(path: Path, annotations: AnnotationSet) -> dict[int | str, DetectionArrays]:
     """Detections by picture id, in the order of the file; pictures without any are left out.
 
