@@ -19,7 +19,7 @@ def command(
         str | None,
         typer.Argument(
             metavar="FORMAT",
-            help="llvip, flir, kaist, m3fd, msrs, yolo, voc, coco; unverified: cvc14, vedai, dronevehicle.",
+            help="llvip, flir, kaist, m3fd, msrs, yolo, voc, coco; unverified: cvc14, vedai, dronevehicle, FLIR ADAS.",
             show_default=False,
         ),
     ] = None,

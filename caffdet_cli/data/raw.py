@@ -16,6 +16,7 @@ from caffdet_cli.data.formats import (
     cvc14,
     dronevehicle,
     flir,
+    flir_adas,
     kaist,
     kaist_sources,
     llvip,
@@ -25,7 +26,7 @@ from caffdet_cli.data.formats import (
     voc_folder,
     yolo,
 )
-from caffdet_cli.data.formats.layout import Raw, Request, entries, note_twins
+from caffdet_cli.data.formats.layout import Raw, Request, entries, note_twins, warn_unverified
 from caffdet_cli.errors import DatasetError
 
 
@@ -47,7 +48,7 @@ _LAYOUTS: dict[str, _Layout] = {  # narrow ones first: LLVIP and FLIR have VOC f
     ),
     "cvc14": _Layout(cvc14.looks_like_cvc14, cvc14.read_cvc14_folder, cvc14.LOOKS, verified=False, apart=True),
     "llvip": _Layout(llvip.looks_like_llvip, llvip.read_llvip, llvip.LOOKS),
-    "flir": _Layout(flir.looks_like_flir, flir.read_flir, flir.LOOKS),
+    "flir": _Layout(flir.looks_like_flir, flir.read_flir, flir.LOOKS, variants=flir_adas.VARIANTS),
     "vedai": _Layout(vedai.looks_like_vedai, vedai.read_vedai, vedai.LOOKS, verified=False, variants=vedai.FOLDS),
     "dronevehicle": _Layout(
         dronevehicle.looks_like_dronevehicle,
@@ -119,10 +120,7 @@ def read_raw(format: str, request: Request) -> Raw:
         request.progress.warn(f"{request.source} is read as {format}, and looks like {other}")
     _check_choices(format, layout, request)
     if not layout.verified:
-        request.progress.warn(
-            f"the layout of {format} is unverified: it was written from a description, no archive of it was ever "
-            "opened; what does not fit is refused. Look at the result: caffdet visualize"
-        )
+        warn_unverified(f"of {format}", request)
     note_twins(request)
     raw = layout.read(request)
     _same_ids(raw)

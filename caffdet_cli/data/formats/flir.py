@@ -1,4 +1,6 @@
-"""FLIR-aligned in its two published layouts; boxes are in pixels of the infrared picture.
+"""FLIR: the aligned pairs in their two published layouts, and the ADAS set they are taken from (`flir_adas`).
+
+Boxes are in pixels of the infrared picture.
 
 The "align" archive (Zhang et al., ICIP 2020):
 
@@ -18,6 +20,8 @@ from pathlib import Path
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.data.formats.coco_names import flir_rgb_name
+from caffdet_cli.data.formats.flir_adas import LOOKS as ADAS_LOOKS
+from caffdet_cli.data.formats.flir_adas import looks_like_adas, read_adas
 from caffdet_cli.data.formats.frames import read_frames
 from caffdet_cli.data.formats.layout import (
     PICTURES,
@@ -38,7 +42,7 @@ from caffdet_cli.errors import DatasetError
 
 LOOKS = (
     "JPEGImages/*_PreviewData.jpeg, Annotations/*_PreviewData.xml and align_train.txt; "
-    "or train_RGB/, train_thermal/ and annotations/train.json"
+    "or train_RGB/, train_thermal/ and annotations/train.json; or " + ADAS_LOOKS
 )
 CLASSES = ("person", "car", "bicycle")
 LISTS: dict[SplitName, tuple[str, ...]] = {
@@ -51,8 +55,8 @@ _NUMBER = re.compile(r"\D*(\d+)\D*", re.ASCII)  # one number, FLIR_00002
 
 
 def looks_like_flir(source: Path) -> bool:
-    """Whether a folder has one of the two layouts."""
-    return _has_coco(source) or _has_align(source)
+    """Whether a folder has one of the layouts."""
+    return _has_coco(source) or _has_align(source) or looks_like_adas(source)
 
 
 def read_flir(request: Request) -> Raw:
@@ -61,6 +65,10 @@ def read_flir(request: Request) -> Raw:
     Raises:
         DatasetError: lists or folders are missing, an annotation file is broken, or nothing is usable.
     """
+    if not _has_coco(request.source) and not _has_align(request.source):
+        return read_adas(request)
+    if request.variant is not None:
+        raise DatasetError(f"{request.source} is FLIR-aligned, whose pictures have 8 bits; leave --variant out")
     splits = _read_coco_layout(request) if _has_coco(request.source) else _read_align(request)
     return Raw(splits, ("rgb", "ir"))
 

@@ -78,6 +78,18 @@ class Raw(NamedTuple):
     """False: this one of the format's layouts was written from a description alone."""
 
 
+def warn_unverified(layout: str, request: Request) -> None:
+    """Say that a layout was never tried on real files.
+
+    Args:
+        layout: `of vedai`, `with Annotation/`.
+    """
+    request.progress.warn(
+        f"the layout {layout} is unverified: it was written from a description, no archive of it was ever opened; what "
+        "does not fit is refused. Look at the result: caffdet visualize"
+    )
+
+
 def subfolder(folder: Path, *names: str) -> Path | None:
     """The first folder in `folder` that has one of `names`, in large or small letters; rather just so."""
     folders = [entry for entry in sorted(entries(folder)) if entry.is_dir()]

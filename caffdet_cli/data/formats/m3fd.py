@@ -32,6 +32,7 @@ from caffdet_cli.data.formats.layout import (
     note_unlisted,
     read_list,
     subfolder,
+    warn_unverified,
 )
 from caffdet_cli.data.formats.records import Reader
 from caffdet_cli.data.formats.voc_xml import read_voc
@@ -102,10 +103,7 @@ def _rgb(source: Path) -> Path | None:
 
 def _warn(folder: Path, labels: Path | None, request: Request) -> None:
     """The archive was never opened, and a copy may have both kinds of annotations."""
-    request.progress.warn(
-        f"the layout with {folder.name}/ is unverified: it was written from a description, no archive of it was ever "
-        "opened; what does not fit is refused. Look at the result: caffdet visualize"
-    )
+    warn_unverified(f"with {folder.name}/", request)
     if labels is not None:
         what = f"not read: {folder.name}/ has names of classes, which are surer than numbers"
         request.findings.add("two annotations", request.place(labels), what, "noted")
