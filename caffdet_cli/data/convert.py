@@ -58,6 +58,7 @@ class ConvertReport:
     findings: FindingLog
     verified: bool  # False: the layout was written from a description, and never tried on real files
     release: str  # which annotations these are, where several were published
+    dataset: str  # the shipped data set that it is
     to: Target | None = None  # None: paired COCO
 
 
@@ -204,6 +205,7 @@ def _report(
         findings=request.findings,
         verified=is_verified(format) and raw.verified,
         release=raw.release,
+        dataset=raw.dataset or format,
     )
 
 
@@ -273,7 +275,7 @@ def _toml(report: ConvertReport) -> str:
     own = report.format in _OWN  # what learns from random weights
     kind = "caff-lite-dino" if len(report.spectra) == 2 else "lite-dino"
     table = {
-        "name": re.sub(r"[^\w.+-]", "-", report.output.name) if own else report.format,
+        "name": re.sub(r"[^\w.+-]", "-", report.output.name) if own else report.dataset,
         "root": ".",
         "classes": list(report.classes),
         "label_spectrum": report.label_spectrum,
@@ -283,7 +285,8 @@ def _toml(report: ConvertReport) -> str:
         "splits": {split: {"annotations": [f"{split}.json"]} for split in report.splits},
     }
     document: dict[str, object] = {"data": {key: value for key, value in table.items() if value != ""}}
-    if report.spectra == ("ir",):  # the shipped models of one spectrum look at RGB
+    alone = load_config(model=str(table["model"])).config.model.spectra == ("rgb",)
+    if alone and report.label_spectrum == "ir":  # the shipped models of one spectrum look at RGB
         document["model"] = {"spectra": ["ir"]}
     return tomli_w.dumps(document)
 
@@ -293,8 +296,10 @@ def _known(report: ConvertReport) -> dict[str, str]:
     if report.format in _OWN:
         return {}
     again = report.format == "coco" and is_converted(report.source)
-    data = load_config(dataset=str(report.source) if again else report.format).config.data
+    data = load_config(dataset=str(report.source) if again else report.dataset).config.data
     known = {"licence": data.licence, "homepage": data.homepage}
     if again:
         known["name"] = data.name
-    return {**known, "model": data.model, "recipe": data.recipe} if report.format == "coco" else known
+    own = load_config(model=data.model).config.model if data.model else None
+    single = own is not None and len(own.spectra) == 1  # a set whose pictures are no pairs names what fits it
+    return {**known, "model": data.model, "recipe": data.recipe} if report.format == "coco" or single else known

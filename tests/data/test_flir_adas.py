@@ -1,6 +1,7 @@
 """`convert flir` of the ADAS set: thermal annotations with gapped ids, an RGB camera that is not aligned."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from raw_sets import assert_books_balance, kinds, picture, read, tree
 from caffdet_cli.data.convert import convert
 from caffdet_cli.data.raw import recognise
 from caffdet_cli.errors import DatasetError
+from caffdet_cli.settings.load import load_config
 
 CLASSES = {1: "person", 2: "bicycle", 3: "car", 18: "dog", 91: "other vehicle"}
 
@@ -57,9 +59,30 @@ def test_thermal_boxes_keep_their_gapped_ids_and_find_their_rgb_pictures(tmp_pat
     assert second["file_name"] is None
     assert ("spectra not aligned", "noted") in kinds(report)
     assert_books_balance(report)
+    config = load_config(dataset=str(tmp_path / "out")).config
+    assert (config.data.name, config.model.spectra) == ("flir-adas", ("ir",))
+    assert file["info"]["caffdet"]["release"] == "FLIR ADAS v1, thermal"
     before = tree(tmp_path / "out")
     convert("flir", raw, tmp_path / "out", overwrite=True)
     assert tree(tmp_path / "out") == before
+
+
+def test_boxes_never_stay_on_an_rgb_picture_alone(tmp_path):
+    raw = adas(tmp_path / "raw", ("train",))
+    (raw / "train/thermal_8_bit/FLIR_00001.jpeg").unlink()
+    report = convert("flir", raw, tmp_path / "out")
+    assert [image["id"] for image in read(tmp_path / "out/train.json")["images"]] == [1]
+    assert ("no picture", "dropped") in kinds(report)
+    assert_books_balance(report)
+
+
+def test_without_an_rgb_folder_it_is_a_set_of_one_spectrum(tmp_path):
+    raw = adas(tmp_path / "raw", ("train",))
+    shutil.rmtree(raw / "train/RGB")
+    picture(raw / "train/thermal_8_bit/FLIR_09999.jpeg")
+    report = convert("flir", raw, tmp_path / "out", strict=True)
+    assert report.spectra == ("ir",)
+    assert kinds(report) == [("not listed", "noted")]
 
 
 def test_sixteen_bit_pictures_are_taken_where_asked(tmp_path):

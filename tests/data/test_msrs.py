@@ -113,12 +113,13 @@ def test_the_number_of_a_day_and_a_night_picture_makes_no_id_for_both(tmp_path):
     assert [image["id"] for image in read(tmp_path / "out/train.json")["images"]] == ["00003D", "00003N"]
 
 
-def test_a_file_that_only_one_spectrum_has_counts_as_empty_for_the_other_and_is_told(tmp_path):
+def test_a_pair_that_only_one_spectrum_has_labels_of_is_left_out_of_a_union_and_told(tmp_path):
     raw = msrs(tmp_path / "raw")
+    whole = convert("msrs", raw, tmp_path / "whole", labels="union")
     (raw / "labels/infrared/train/00003N.txt").unlink()
     report = convert("msrs", raw, tmp_path / "out", labels="union")
-    assert names_of(tmp_path / "out") == ["person", "car"]
-    assert ("labels of one spectrum", "kept") in kinds(report)
+    assert report.splits["train"].pictures == whole.splits["train"].pictures - 1
+    assert ("no annotation", "dropped") in kinds(report)
     assert_books_balance(report)
 
 

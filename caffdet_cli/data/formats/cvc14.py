@@ -113,6 +113,11 @@ def _side(folder: Path, request: Request) -> _Side:
         raise DatasetError(f"{folder}: {both[0]} is in FramesPos and in FramesNeg; a picture is in one of them")
     if labelled := sorted(negative.keys() & peopled):
         raise DatasetError(f"{folder}: {labelled[0]} is in FramesNeg and has pedestrians in Annotations")
+    if bare := sorted(positive.keys() - annotations.keys()):
+        raise DatasetError(
+            f"{folder}: {bare[0]} is in FramesPos and has no annotation; its pedestrians would pass for background. "
+            f"Annotations/{bare[0]}.txt is needed, or the picture in FramesNeg where it shows nobody"
+        )
     return _Side(positive | negative, negative | annotations)
 
 

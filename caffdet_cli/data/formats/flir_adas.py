@@ -15,6 +15,7 @@ from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.data.formats.layout import PICTURES, Raw, Request, SplitName, by_name, subfolder, warn_unverified
 from caffdet_cli.errors import DatasetError
+from caffdet_cli.settings.base import Spectrum
 
 LOOKS = "{train,val,video}/thermal_annotations.json beside thermal_8_bit/ and RGB/ (this one unverified)"
 VARIANTS = ("8-bit", "16-bit")
@@ -39,9 +40,12 @@ def read_adas(request: Request) -> Raw:
     warn_unverified("of FLIR ADAS", request)
     folders = _folders(request.source)
     sets = {split: _read(folder, request) for split, folder in folders.items() if (folder / _ANNOTATIONS).is_file()}
-    what = "the RGB camera looks elsewhere, with another lens: make a rig with caffdet data align, or train on infrared"
-    request.findings.add("spectra not aligned", "RGB", what, "noted")
-    return Raw(sets, ("rgb", "ir"), verified=False)
+    pairs = any(example.rgb is not None for one in sets.values() for example in one.examples)
+    if pairs:
+        what = "the RGB camera looks elsewhere, with another lens: find a rig (caffdet data align) before using pairs"
+        request.findings.add("spectra not aligned", "RGB", what, "noted")
+    spectra: tuple[Spectrum, ...] = ("rgb", "ir") if pairs else ("ir",)
+    return Raw(sets, spectra, release="FLIR ADAS v1, thermal", dataset="flir-adas", verified=False)
 
 
 def _folders(source: Path) -> dict[SplitName, Path]:
@@ -57,11 +61,16 @@ def _read(folder: Path, request: Request) -> AnnotationSet:
     annotations = read_coco(folder / _ANNOTATIONS, ir=folder, findings=request.findings)
     infrared = by_name(thermal, PICTURES, request)
     visible = {} if rgb is None else by_name(rgb, PICTURES, request)
-    examples = tuple(_paired(example, infrared, visible, request) for example in annotations.examples)
+    examples = tuple(_paired(example, infrared, visible) for example in annotations.examples)
+    if unnamed := sorted(infrared.keys() - {example.ir.stem for example in examples if example.ir}):
+        what = f"{len(unnamed)} pictures that {_ANNOTATIONS} does not name are not read, for example {unnamed[0]}"
+        request.findings.add("not listed", request.place(thermal), what, "noted")
     return replace(annotations, examples=examples, label_spectrum="ir")
 
 
-def _paired(example: Example, infrared: dict[str, Path], visible: dict[str, Path], request: Request) -> Example:
+def _paired(example: Example, infrared: dict[str, Path], visible: dict[str, Path]) -> Example:
     """The pictures of the name that the annotation says, whatever folder it puts before it."""
     stem = example.ir.stem if example.ir is not None else str(example.id)
-    return replace(example, rgb=visible.get(stem), ir=infrared.get(stem))
+    if stem not in infrared:  # its boxes fit no other picture
+        return example
+    return replace(example, rgb=visible.get(stem), ir=infrared[stem])

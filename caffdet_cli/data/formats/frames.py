@@ -1,7 +1,7 @@
 """Frames with an annotation file each, of any form -> annotation sets with one list of classes."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,6 @@ from caffdet_cli.data.formats.label_policy import Agreement, merge, policy_of, t
 from caffdet_cli.data.formats.layout import Frame, Frames, LabelPolicy, Request, SplitName, ids_of, without_leaks
 from caffdet_cli.data.formats.records import BrokenAnnotation, RawObject, RawRecord, Reader
 from caffdet_cli.data.formats.voc_xml import read_voc
-from caffdet_cli.data.images import picture_size
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
 
@@ -38,7 +37,7 @@ def read_frames(
 
     Args:
         label_spectrum: whose annotation `Frame.annotation` is.
-        classes: of the format; `request.classes` goes before them.
+        classes: of the format, in any capitals; `request.classes` goes before them.
         aliases: other spellings of class names in small letters, and the name that is meant.
         numbers: the digits in a frame's name that make its id; None: names that are numbers.
         ids: of frames by name; None: made from `numbers`.
@@ -50,7 +49,7 @@ def read_frames(
     ordered = {
         split: sorted(some, key=lambda frame: frame.name) for split, some in without_leaks(frames, request).items()
     }
-    reading = _Reading(request, label_spectrum, aliases or {}, read)
+    reading = _Reading(request, label_spectrum, _spellings(classes or (), request) | dict(aliases or {}), read)
     kept = {split: list(reading.records(split, some)) for split, some in ordered.items()}
     reading.report_agreement()
     records = [record for some in kept.values() for _, record in some]
@@ -76,6 +75,13 @@ def report_orphans(annotations: list[Path], request: Request, read: Reader = rea
     reading = _Reading(request, "ir", {}, read)
     for _ in reading.records("no split", [Frame(path.stem, None, None, path) for path in annotations]):
         pass
+
+
+def _spellings(classes: tuple[str, ...], request: Request) -> dict[str, str]:
+    """Classes of a format by their names in small letters, in the capitals that are asked for; none that two share."""
+    often = Counter(name.casefold() for name in set(classes))
+    usual = {name.casefold(): name for name in classes if often[name.casefold()] == 1}
+    return usual | {name.casefold(): name for name in request.classes or () if name.casefold() in usual}
 
 
 def _few(names: list[str]) -> str:
@@ -117,9 +123,14 @@ class _Reading:
         self._agreement: Agreement | None = None  # None: no frame was labelled twice
 
     def records(self, split: str, frames: Sequence[Frame]) -> Iterator[tuple[Frame, RawRecord]]:
-        """Frames that have a readable annotation and a picture."""
+        """Frames that have a readable annotation and a picture.
+
+        Where some frame has labels of both spectra, those of the other frames are looked for too: a file that is
+        missing would pass for a picture without objects.
+        """
+        apart = any(frame.other_annotation is not None for frame in frames)
         for frame in self._request.progress.track(frames, f"reading annotations of {split}"):
-            record = self._record(frame)
+            record = None if apart and self._lacks_labels(frame) else self._record(frame)
             if record is not None:
                 yield frame, record
 
@@ -132,6 +143,21 @@ class _Reading:
         mean = f", IoU {overlap / both:.2f} on average" if both else ""
         what = f"{both} objects in both{mean}; {own} in {self._spectrum} only, {other} in {partner} only"
         self._request.findings.add("labelled twice", f"labels: {self._policy}", what, "noted")
+
+    def _lacks_labels(self, frame: Frame) -> bool:
+        """Whether labels that the policy needs are missing, which drops the frame."""
+        partner: Spectrum = "rgb" if self._spectrum == "ir" else "ir"
+        files = {self._spectrum: frame.annotation}
+        if self._policy in ("union", "intersection"):
+            files[partner] = frame.other_annotation
+        lacking = [spectrum for spectrum, path in files.items() if path is None]
+        if lacking and (frame.annotation or frame.other_annotation):
+            self._request.findings.saw(pictures=1)
+            what = f"no labels of the {' and the '.join(lacking)} picture"
+            place = _place(frame, self._request) if frame.annotation else _other_place(frame, self._request)
+            self._request.findings.add("no annotation", place, what, "dropped", pictures=1)
+            return True
+        return False
 
     def _record(self, frame: Frame) -> RawRecord | None:
         findings, place = self._request.findings, _place(frame, self._request)
@@ -158,16 +184,12 @@ class _Reading:
         return record
 
     def _merged(self, frame: Frame) -> RawRecord:
-        """Of both spectra, where each has its own labels; a file that is missing has none."""
-        own = self._named(frame.annotation, frame, self._spectrum)
-        if frame.other_annotation is None:
-            return own or RawRecord("", None, ())
+        """Of both spectra, where each has its own labels."""
+        own = self._named(frame.annotation, frame, self._spectrum) or RawRecord("", None, ())
         other = self._named(frame.other_annotation, frame, "rgb" if self._spectrum == "ir" else "ir")
-        if own is None:
-            what = f"no labels on the {self._spectrum} picture; it counts as without objects there"
-            self._request.findings.add("labels of one spectrum", _other_place(frame, self._request), what, "kept")
-            own = RawRecord("", _own_size(frame, self._spectrum) or (other.size if other else None), ())
-        merged, agreement = merge(own, other or RawRecord("", None, ()), self._policy, self._spectrum)
+        if other is None:
+            return own
+        merged, agreement = merge(own, other, self._policy, self._spectrum)
         self._agreement = agreement if self._agreement is None else together(self._agreement, agreement)
         return merged
 
@@ -188,17 +210,6 @@ class _Reading:
 
     def _usual(self, name: str) -> str:
         return self._aliases.get(name.casefold(), name)
-
-
-def _own_size(frame: Frame, spectrum: Spectrum) -> tuple[int, int] | None:
-    """Width and height of the picture of a spectrum; None where it is missing or broken, which is told later."""
-    picture = frame.ir if spectrum == "ir" else frame.rgb
-    if picture is None:
-        return None
-    with suppress(DatasetError):
-        height, width = picture_size(picture)
-        return width, height
-    return None
 
 
 def _other_place(frame: Frame, request: Request) -> str:

@@ -72,6 +72,8 @@ class Raw(NamedTuple):
     spectra: tuple[Spectrum, ...]  # those that the data set has
     release: str = ""
     """Which annotations these are, where several were published: `improved test annotations (2016)`."""
+    dataset: str = ""
+    """The shipped data set that it is, where a format has several; empty: that of the format's name."""
     whole_boxes: bool = False
     """Boxes that reach out of the picture stay as they are, as the set's own evaluation has them."""
     verified: bool = True

@@ -45,7 +45,6 @@ CLASSES = ("People", "Car", "Bus", "Lamp", "Motorcycle", "Truck")
 """In the order of TarDAL's class numbers; its README has Motorcycle before Lamp."""
 LISTS: dict[SplitName, tuple[str, ...]] = {"train": ("train",), "val": ("val",), "test": ("test",)}
 
-_ALIASES = {name.casefold(): name for name in CLASSES}
 _NUMBER = re.compile(r"\d{5}", re.ASCII)
 
 
@@ -80,7 +79,6 @@ def read_m3fd(request: Request) -> Raw:
         request,
         label_spectrum=request.label_spectrum or "ir",
         classes=CLASSES,
-        aliases=_ALIASES,
         read=read,
     )
     return Raw(sets, ("rgb", "ir"), verified=verified)

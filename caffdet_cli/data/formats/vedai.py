@@ -7,14 +7,15 @@ or the same with 512. One file annotates all pictures; files may also lie in the
 
     picture   centre x, y   orientation   corners x1 x2 x3 x4 y1 y2 y3 y4   class   flags
 
-A picture that a fold lists and no row names is one without vehicles. What class ids mean is not stated with the
-annotations, and converters that people published disagree: without a file classes.txt (lines `1 car`) classes are
-called by their ids.
+A picture that a fold lists and no row names is one without vehicles; where no row names any picture, the set is
+refused. What class ids mean is not stated with the annotations, and converters that people published disagree: without
+a file classes.txt (lines `1 car`) classes are called by their ids.
 
 Source: Razakarivony and Jurie, Vehicle detection in aerial imagery, JVCIR 2016.
 """
 
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,12 +28,14 @@ from caffdet_cli.data.formats.layout import (
     Request,
     SplitName,
     by_name,
+    entries,
     list_files,
     note_unlisted,
     read_list,
     subfolder,
 )
 from caffdet_cli.data.formats.records import BrokenAnnotation, Corners, RawObject, RawRecord, hull, number
+from caffdet_cli.data.images import picture_size
 from caffdet_cli.errors import DatasetError
 
 LOOKS = "Vehicules1024/*_co.png and *_ir.png, Annotations1024/annotation1024.txt; or the same with 512"
@@ -40,6 +43,7 @@ FOLDS = tuple(f"fold{number:02}" for number in range(1, 11))
 IDS = (1, 2, 4, 5, 7, 8, 9, 10, 11, 23, 31)
 
 _FORM = "columns are: picture, centre x, y, orientation, corners x1 x2 x3 x4 y1 y2 y3 y4, class, flags"
+_ENDS = ("_co", "_ir")  # of the names of pictures
 _COLUMNS = 13  # up to the class; flags follow
 _MOST_FLAGS = 4
 _OFF_CENTRE = 0.1  # of the box's longer side, from the stated centre to the middle of its corners
@@ -63,22 +67,21 @@ def read_vedai(request: Request) -> Raw:
     """The fold that `request.variant` says, else the first; without lists all is one split.
 
     Raises:
-        DatasetError: a file has another form, or nothing is usable.
+        DatasetError: a file has another form, pictures another size, no row is of a picture, or nothing is usable.
     """
-    place, *others = _places(request.source)
-    for other in others:
-        what = f"{place.side} is read; for {other.side} leave {request.place(place.annotation)} out of the folder"
-        request.findings.add("other resolution", request.place(other.annotation), what, "noted")
+    place = _chosen(request)
     names, lists = _class_names(place, request), _lists(place, request)
     records = read_annotation(place.annotation, place.side, names)
-    frames = _frames(place, records, lists, request)
+    pictures = by_name(place.pictures, [".png"], request)
+    shown = {name[:-3] for name in pictures if name.endswith(_ENDS)}
+    _check_names(place, records, shown)
+    frames = _frames(place, records, pictures, lists, request)
 
     def look_up(annotation: Path, _picture: Path | None) -> RawRecord:
         return records.get(annotation.name) or RawRecord("", (place.side, place.side), ())
 
-    if not lists:
-        known = {frame.name for some in frames.values() for frame in some}
-        report_orphans([place.annotation / name for name in sorted(records.keys() - known)], request, look_up)
+    known = shown | {frame.name for some in frames.values() for frame in some}
+    report_orphans([place.annotation / name for name in sorted(records.keys() - known)], request, look_up)
     classes = tuple(dict.fromkeys(names.values())) if names else tuple(map(str, IDS))
     sets = read_frames(frames, request, label_spectrum=request.label_spectrum or "ir", classes=classes, read=look_up)
     fold = f", {request.variant or FOLDS[0]}" if lists else ""
@@ -143,16 +146,64 @@ def _is_around(corners: Corners, across: float, down: float) -> bool:
 
 
 def _places(source: Path) -> list[_Place]:
-    """The resolutions that are there, the finer one first."""
+    """The resolutions that are there, pictures and annotation, the finer one first."""
     found = []
     for side in (1024, 512):
         folders = (subfolder(source, f"Annotations{side}", "annotations"), source)
         files = [folder / f"annotation{side}.txt" for folder in folders if folder is not None]
         pictures = subfolder(source, f"Vehicules{side}") or source
         annotation = next(filter(Path.is_file, files), None)
-        if annotation is not None:
+        if annotation is not None and any(map(_is_picture, entries(pictures))):
             found.append(_Place(side, pictures, annotation))
     return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() == ".png" and path.stem.endswith(_ENDS)
+
+
+def _chosen(request: Request) -> _Place:
+    """The finest resolution whose pictures have its size: annotations of both may lie beside pictures of one."""
+    places = _places(request.source)
+    sizes = [_size(place.pictures) or (place.side, place.side) for place in places]  # broken pictures are told later
+    fitting = [place for place, size in zip(places, sizes, strict=True) if size == (place.side, place.side)]
+    if not fitting:
+        (height, width), place = sizes[0], places[0]
+        raise DatasetError(
+            f"{place.pictures}: pictures have {width}x{height} pixels, {place.annotation} is of {place.side}x{place.side}"
+            "; put the annotation file of the pictures' own size there"
+        )
+    for other in places:
+        if other != fitting[0]:
+            _note_other(fitting[0], other, request, fits=other in fitting)
+    return fitting[0]
+
+
+def _note_other(place: _Place, other: _Place, request: Request, *, fits: bool) -> None:
+    """Say why an annotation file is not read."""
+    why = (
+        f"for {other.side} leave {request.place(place.annotation)} out of the folder"
+        if fits
+        else f"no picture with it has {other.side}x{other.side} pixels"
+    )
+    request.findings.add("other resolution", request.place(other.annotation), f"{place.side} is read; {why}", "noted")
+
+
+def _size(folder: Path) -> tuple[int, int] | None:
+    """Height and width of the first whole picture; None where there is none."""
+    for path in sorted(filter(_is_picture, entries(folder))):
+        with suppress(DatasetError):
+            return picture_size(path)
+    return None
+
+
+def _check_names(place: _Place, records: dict[str, RawRecord], shown: set[str]) -> None:
+    """Rows and pictures have the same names, or every picture would pass for one without vehicles."""
+    if not records.keys() & shown:
+        raise DatasetError(
+            f"{place.annotation}: no row names a picture of {place.pictures}, for example {short(min(records))} and "
+            f"{short(min(shown))}; both have the same number, with its zeros"
+        )
 
 
 def _lists(place: _Place, request: Request) -> dict[SplitName, Path]:
@@ -168,20 +219,25 @@ def _lists(place: _Place, request: Request) -> dict[SplitName, Path]:
     return {}
 
 
-def _frames(place: _Place, records: dict[str, RawRecord], lists: dict[SplitName, Path], request: Request) -> Frames:
+def _frames(
+    place: _Place,
+    records: dict[str, RawRecord],
+    pictures: dict[str, Path],
+    lists: dict[SplitName, Path],
+    request: Request,
+) -> Frames:
     """Frames by split; a frame's annotation is called by the file and its own name."""
-    pictures = by_name(place.pictures, [".png"], request)
 
     def frame(name: str) -> Frame:
         rgb, ir = pictures.get(f"{name}_co"), pictures.get(f"{name}_ir")
         known = name in records or (lists and (rgb or ir))  # a list says that it belongs to the set
         return Frame(name, rgb, ir, place.annotation / name if known else None)
 
-    names = sorted({name[:-3] for name in pictures if name.endswith(("_co", "_ir"))})
+    names = sorted({name[:-3] for name in pictures if name.endswith(_ENDS)})
     if not lists:
         return {"train": [frame(name) for name in names]}
     frames: Frames = {split: [frame(name) for name in read_list(path, request)] for split, path in lists.items()}
-    note_unlisted({name: frame(name) for name in {*names, *records}}, frames, request)
+    note_unlisted({name: frame(name) for name in names}, frames, request)
     return frames
 
 

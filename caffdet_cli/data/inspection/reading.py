@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from caffdet_cli.data.annotations import AnnotationSet, Example
@@ -21,6 +22,21 @@ class Splits:
 
     root: Path
     sets: dict[str, AnnotationSet]  # by the name of the split
+
+    @cached_property
+    def pictures(self) -> str:
+        """The folder that all pictures are in."""
+        folders = {
+            os.path.dirname(os.path.normpath(path))
+            for annotations in self.sets.values()
+            for example in annotations.examples
+            for path in (example.rgb, example.ir)
+            if path is not None
+        }
+        try:
+            return os.path.commonpath(folders) if folders else ""
+        except ValueError:  # on several drives
+            return ""
 
     def __iter__(self) -> Iterator[tuple[str, int, Example]]:
         """Every example with its split and its position there."""
@@ -43,9 +59,12 @@ class Splits:
         return Shown(example, tuple(category.name for category in self.sets[split].categories))
 
     def place(self, path: Path) -> str:
-        """A path below the root, with `/`."""
-        whole, root = os.path.normpath(path), os.path.normpath(self.root)
-        return Path(whole[len(root) + 1 :] if whole.startswith(root + os.sep) else whole).as_posix()
+        """A path below the root, else below the folder of all pictures, with `/`; folders above mean nothing."""
+        whole = os.path.normpath(path)
+        for folder in (os.path.normpath(self.root), self.pictures):
+            if folder and whole.startswith(folder + os.sep):
+                return Path(whole[len(folder) + 1 :]).as_posix()
+        return Path(whole).as_posix()
 
 
 def read_splits(data: Data, split: str | None, root: Path | None, findings: FindingLog, progress: Progress) -> Splits:
