@@ -137,9 +137,15 @@ def _show(report: "ConvertReport") -> None:
 
 def _back(report: "ConvertReport") -> str:
     """The command that turns an export into paired COCO."""
-    told = report.to != "coco" and len(report.spectra) == 2 and report.label_spectrum == "rgb"
+    from caffdet_cli.data.exporting.sayable import lacks_classes, listed_classes
+
     words = f"caffdet convert {report.to} {shlex.quote(str(report.output))} -o DIR"
-    return f"{words} --label-spectrum rgb" if told else words
+    if report.to == "voc" and len(report.spectra) == 2 and report.label_spectrum == "rgb":
+        words += " --label-spectrum rgb"
+    if report.to is None or not lacks_classes(report.to, report.findings):
+        return words
+    listed = listed_classes(report.classes)
+    return f"{words} --classes {shlex.quote(listed)}" if listed else f"{words} --classes A,B,.. (those of export.json)"
 
 
 def _as_json(report: "ConvertReport") -> dict[str, Any]:

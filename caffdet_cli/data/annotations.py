@@ -68,6 +68,16 @@ class Example:
         return (self.rgb or self.ir or Path(str(self.id))).name
 
 
+def label_picture(example: Example, spectrum: Spectrum) -> Path | None:
+    """The picture that the boxes are drawn on, which messages are about; its partner where it is missing.
+
+    Args:
+        spectrum: the label spectrum.
+    """
+    first, second = (example.rgb, example.ir) if spectrum == "rgb" else (example.ir, example.rgb)
+    return first or second
+
+
 @dataclass(frozen=True, eq=False)
 class AnnotationSet:
     """One split of a data set."""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from caffdet_cli.data.annotations import AnnotationSet, Example, Objects
+from caffdet_cli.data.annotations import AnnotationSet, Example, Objects, label_picture
 from caffdet_cli.data.findings import Action
 from caffdet_cli.data.formats.layout import Request
 from caffdet_cli.data.images import read_picture
@@ -183,7 +183,7 @@ class _Checker:
         return objects if large.all() else objects.where(large)
 
     def _place(self, example: Example) -> str:
-        path = (example.rgb, example.ir)[self._set.label_spectrum == "ir"] or example.rgb or example.ir
+        path = label_picture(example, self._set.label_spectrum)
         return str(example.id) if path is None else self._request.place(path)
 
 

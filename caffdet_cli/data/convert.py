@@ -17,7 +17,7 @@ import tomli_w
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.check import Checked, check
 from caffdet_cli.data.exporting.export import Export, earlier_files, remove_stale, write_back
-from caffdet_cli.data.exporting.fit import Target, fitting
+from caffdet_cli.data.exporting.sayable import Target, fitting
 from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.formats.coco_folder import is_converted
 from caffdet_cli.data.formats.coco_write import write_coco

@@ -42,6 +42,30 @@ def test_the_printed_command_reads_it_back(raw, tmp_path, monkeypatch, capsys, t
     assert (report["splits"], report["label_spectrum"]) == ({"train": {"pictures": 2, "boxes": 2}}, spectrum)
 
 
+@pytest.mark.parametrize("to", ["coco", "yolo", "voc"])
+def test_the_printed_command_brings_back_classes_in_their_order(raw, tmp_path, capsys, to):
+    for name, label in (("a", "car"), ("b", "ant")):
+        (raw / f"Annotations/{name}.xml").write_text(XML.replace("person", label))
+    words = ["convert", "voc", str(raw), "-o", str(tmp_path / "out"), "--classes", "grey zebra,car,ant"]
+    assert main([*words, "--to", to]) == 0
+    said = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("Read it back: ")[2])
+    assert main([str(tmp_path / "back") if word == "DIR" else word for word in said[1:]]) == 0
+    categories = json.loads((tmp_path / "back/train.json").read_text())["categories"]
+    assert categories == [{"id": at, "name": name} for at, name in enumerate(["grey zebra", "car", "ant"])]
+
+
+@pytest.mark.parametrize("names", [[f"kind {at}" for at in range(11)] + ["person"], ["one, two", "person"]])
+def test_classes_that_fit_no_command_are_those_of_export_json(raw, tmp_path, capsys, names):
+    converted = tmp_path / "converted"
+    assert main(["convert", "voc", str(raw), "-o", str(converted)]) == 0
+    document = json.loads((converted / "train.json").read_text())
+    document["categories"] = [{"id": at, "name": name} for at, name in enumerate(names)]
+    document["annotations"] = [{**one, "category_id": len(names) - 1} for one in document["annotations"]]
+    (converted / "train.json").write_text(json.dumps(document))
+    assert main(["convert", "coco", str(converted), "-o", str(tmp_path / "out"), "--to", "voc"]) == 0
+    assert capsys.readouterr().out.endswith(" -o DIR --classes A,B,.. (those of export.json)\n")
+
+
 def test_json_says_the_form_and_dry_run_writes_nothing(raw, tmp_path, capsys):
     words = ["convert", "voc", str(raw), "-o", str(tmp_path / "out"), "--json", "--quiet"]
     assert main([*words, "--to", "yolo", "--dry-run"]) == 0

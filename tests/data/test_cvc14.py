@@ -107,15 +107,13 @@ def test_a_pair_may_be_positive_in_one_spectrum_only(tmp_path):
     assert report.findings.faults == 0
 
 
-def test_a_positive_picture_without_annotation_is_dropped_or_told(tmp_path):
+@pytest.mark.parametrize("spectrum", ["FIR", "Visible"])
+def test_a_positive_picture_without_annotation_is_refused_and_not_taken_for_background(tmp_path, spectrum):
     raw = cvc14(tmp_path / "raw", ("Day",), ("Train",))
-    (raw / f"Day/FIR/Train/Annotations/Train{POSITIVE}.txt").unlink()
-    report = convert("cvc14", raw, tmp_path / "one")
-    assert ("labels of one spectrum", "kept") in kinds(report)
-    (raw / f"Day/Visible/Train/Annotations/Train{POSITIVE}.txt").unlink()
-    report = convert("cvc14", raw, tmp_path / "none")
-    assert ("no annotation", "dropped") in kinds(report)
-    assert_books_balance(report)
+    (raw / f"Day/{spectrum}/Train/Annotations/Train{POSITIVE}.txt").unlink()
+    with pytest.raises(DatasetError, match=rf"{spectrum}/Train: Train{POSITIVE} is in FramesPos and has no annotation"):
+        convert("cvc14", raw, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -167,7 +165,8 @@ def test_contradictions_and_names_without_partners_are_refused(tmp_path):
     with pytest.raises(DatasetError, match="in FramesPos and in FramesNeg"):
         convert("cvc14", raw, tmp_path / "out")
     twin.unlink()
-    for path in (negative, raw / f"Day/FIR/Train/FramesPos/Train{POSITIVE}.tif"):
+    fir = raw / "Day/FIR/Train"
+    for path in (negative, fir / f"FramesPos/Train{POSITIVE}.tif", fir / f"Annotations/Train{POSITIVE}.txt"):
         path.rename(path.with_stem(f"fir_{path.stem}"))
     with pytest.raises(DatasetError, match="the two of a pair have one name"):
         convert("cvc14", raw, tmp_path / "out")

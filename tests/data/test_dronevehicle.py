@@ -77,6 +77,31 @@ def test_spellings_are_mapped_by_a_table_and_others_are_told(tmp_path):
     assert_books_balance(report)
 
 
+def test_names_in_other_capitals_are_the_same_classes(tmp_path):
+    raw = dronevehicle(tmp_path / "raw", ("train",))
+    names = ["Car", "TRUCK", "Van", "Feright Car"]
+    voc(raw / "train/trainlabelr/00001.xml", [(name, (1, 1, 9, 9)) for name in names])
+    report = convert("dronevehicle", raw, tmp_path / "out")
+    train = read(tmp_path / "out/train.json")
+    assert [report.classes[one["category_id"]] for one in train["annotations"]] == [
+        "car",
+        "truck",
+        "van",
+        "freight car",
+    ]
+    assert report.findings.faults == 0
+
+
+@pytest.mark.parametrize("place", ["val/vallabelr/00001.xml", "train/trainlabel/00001.xml", "train/trainlabel/9.xml"])
+@pytest.mark.parametrize("content", ["garbage", "<boxes></boxes>", ""])
+def test_a_label_file_of_another_form_refuses_the_set(tmp_path, place, content):
+    raw = dronevehicle(tmp_path / "raw")
+    (raw / place).write_text(content)
+    with pytest.raises(DatasetError, match=f"{place}: .*; a Pascal VOC file is needed"):
+        convert("dronevehicle", raw, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_is_missing_is_named(tmp_path):
     raw = dronevehicle(tmp_path / "raw")
     for path in (raw / "val/vallabelr").iterdir():

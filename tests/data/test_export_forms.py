@@ -68,7 +68,7 @@ def there_and_back(format: str, raw: Path, to: Any, folder: Path, **options: Any
     """To paired COCO directly, and through `to`: both hold the same; the report is that of the export."""
     convert(format, raw, folder / "direct", **options)
     report = convert(format, raw, folder / to, to=to, **options)
-    spectrum = {"label_spectrum": "rgb"} if options.get("label_spectrum") == "rgb" else {}
+    spectrum = {"label_spectrum": "rgb"} if to == "voc" and options.get("label_spectrum") == "rgb" else {}
     convert(to, folder / to, folder / "back", **spectrum)
     assert content(folder / "back") == content(folder / "direct")
     return report
@@ -88,6 +88,20 @@ def test_pairs_come_back_with_splits_classes_boxes_and_pictures(tmp_path, to):
         "test": (1, 1),
     }
     assert not (tmp_path / to / "dataset.toml").exists()
+
+
+@pytest.mark.parametrize("spectrum", ["rgb", "ir"])
+def test_yolo_programs_find_the_labels_of_the_pictures_that_data_yaml_names(tmp_path, spectrum):
+    convert("voc", pairs(tmp_path / "raw"), tmp_path / "yolo", to="yolo", label_spectrum=spectrum)
+    splits = parse_data_yaml((tmp_path / "yolo/data.yaml").read_bytes(), "").splits
+    folder = {"rgb": "visible", "ir": "infrared"}[spectrum]
+    assert splits == {split: (f"images/{folder}/{split}",) for split in ("train", "val", "test")}
+    pictures = [path for (place,) in splits.values() for path in (tmp_path / "yolo" / place).iterdir()]
+    assert len(pictures) == (3 if spectrum == "rgb" else 2)
+    for path in pictures:
+        before, _, after = path.with_suffix(".txt").as_posix().rpartition("/images/")
+        assert Path(f"{before}/labels/{after}").is_file()
+    assert convert("yolo", tmp_path / "yolo", tmp_path / "back").label_spectrum == spectrum
 
 
 @pytest.mark.parametrize("to", ["yolo", "voc"])
@@ -201,7 +215,7 @@ def test_yolo_keeps_classes_and_boxes_and_tells_the_rest(tmp_path):
     ]
     assert report.splits["train"].boxes == 2
     assert report.findings.boxes == 2 + report.findings.lost_boxes == 3
-    lines = (tmp_path / "yolo/labels/train/1.txt").read_text().splitlines()
+    lines = (tmp_path / "yolo/labels/infrared/train/1.txt").read_text().splitlines()
     assert lines == [f"0 {5.5 / 40:g} {5.5 / 30:.10f} {9 / 40:g} {9 / 30:g}", "0 0.9375 0.2166666667 0.125 0.3"]
     assert parse_data_yaml((tmp_path / "yolo/data.yaml").read_bytes(), "").names == {0: "tram", 1: "bus"}
 
@@ -232,6 +246,54 @@ def test_coco_keeps_ids_areas_regions_occlusion_and_corners(tmp_path):
     ]
     assert told == [(7, 4, 81, 0, 2), (8, 4, 25, 1, 0), (9, 4, 50, 0, 0)]
     assert written["annotations"][0]["segmentation"] == [[1, 5, 5, 1, 10, 5, 5, 10]]
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_coco_comes_back_with_corners_occlusion_spectra_and_release(tmp_path, copy):
+    folder = odd(tmp_path / "odd")
+    document = read(folder / "train.json")
+    document["info"]["caffdet"]["release"] = "the second"
+    document["annotations"][0]["labelled_in"] = ["ir"]
+    (folder / "train.json").write_text("{\n" + json.dumps(document)[1:].replace(', "images"', ',\n"images"'))
+    convert("coco", folder, tmp_path / "coco", to="coco", copy=copy)
+    report = convert("coco", tmp_path / "coco", tmp_path / "back")
+    assert report.release == "the second"
+    first, *others = read(tmp_path / "back/train.json")["annotations"]
+    assert first["segmentation"] == [[1, 5, 5, 1, 10, 5, 5, 10]]
+    assert first["labelled_in"] == ["ir"]
+    assert [one["occlusion"] for one in (first, *others)] == [2, 0, 0]
+
+
+def test_coco_of_others_has_masks_and_not_corners(tmp_path):
+    convert("coco", odd(tmp_path / "odd"), tmp_path / "coco", to="coco", copy=True)
+    path = tmp_path / "coco/annotations/instances_train.json"
+    path.write_text(path.read_text().replace('"made_by": "caffdet ', '"made_by": "another '))
+    assert read_coco(path, rgb=tmp_path).examples[0].objects.corners is None
+
+
+@pytest.mark.parametrize("to", ["yolo", "voc"])
+def test_in_which_picture_an_object_was_labelled_is_told_where_it_cannot_be_said(tmp_path, to):
+    folder = odd(tmp_path / "odd")
+    document = read(folder / "train.json")
+    document["annotations"][0]["labelled_in"] = ["ir"]
+    document["annotations"][2]["labelled_in"] = ["rgb", "ir"]
+    (folder / "train.json").write_text(json.dumps(document))
+    report = convert("coco", folder, tmp_path / "out", to=to)
+    told = [(one.place, one.what, one.action) for one in report.findings if one.kind.endswith(": spectra")]
+    assert told == [("train", "in which pictures of the pair each of 2 objects was labelled", "noted")]
+    labelled_as_one = convert("llvip", llvip(tmp_path / "raw"), tmp_path / "of llvip", to=to)
+    assert not [one for one in labelled_as_one.findings if one.kind.endswith(": spectra")]
+
+
+@pytest.mark.parametrize(("spectrum", "place"), [("rgb", "a/1.png"), ("ir", "b/1.png")])
+def test_places_are_pictures_that_the_boxes_are_drawn_on(tmp_path, spectrum, place):
+    folder = odd(tmp_path / "odd")
+    path = folder / "train.json"
+    path.write_text(path.read_text().replace('"label_spectrum": "ir"', f'"label_spectrum": "{spectrum}"'))
+    report = convert("coco", folder, tmp_path / "yolo", to="yolo")
+    told = {one.kind: one.place for one in report.findings}
+    assert told["cannot be said in yolo: corners"] == f"{place}: object 7"
+    assert told["box outside"] == f"{place}: object 9"
 
 
 def test_voc_tells_that_it_has_no_list_of_classes(tmp_path):
@@ -331,7 +393,7 @@ def test_a_folder_that_is_empty_now_is_still_there(tmp_path):
     convert("voc", raw, tmp_path / "out", to="yolo")
     (raw / "infrared/3.png").unlink()
     convert("voc", raw, tmp_path / "out", to="yolo", overwrite=True)
-    assert not list((tmp_path / "out/infrared/test").iterdir())
+    assert not list((tmp_path / "out/images/infrared/test").iterdir())
     assert convert("yolo", tmp_path / "out", tmp_path / "back").spectra == ("rgb", "ir")
 
 
@@ -342,11 +404,9 @@ def test_another_form_takes_the_place_of_the_one_before(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "data.yaml",
         "export.json",
-        "infrared",
+        "images",
         "labels",
-        "visible",
     ]
-    assert not list((tmp_path / "out/visible").glob("*.jpg"))
 
 
 @pytest.mark.parametrize("book", [None, "{", '{"files": 3}', "[]"])

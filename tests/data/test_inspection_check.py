@@ -42,6 +42,14 @@ def test_nothing_is_found_where_nothing_is_wrong(made):
     refuse_faults(report)
 
 
+@pytest.mark.parametrize(("spectrum", "place"), [("rgb", "train: rgb/001.png"), ("ir", "train: ir/001.png")])
+def test_boxes_are_placed_by_the_picture_that_they_are_drawn_on(made, spectrum, place):
+    for content in made.splits.values():
+        content["info"]["caffdet"]["label_spectrum"] = spectrum
+    made.splits["train"]["annotations"][1]["bbox"] = [150, 20, 30, 40]
+    assert found(made) == [("box reaches out", f"{place}: object 2", "noted")]
+
+
 def test_a_missing_partner_and_a_pair_without_any_picture(made):
     (made.root / "ir/001.png").unlink()
     made.splits["train"]["images"][2]["file_name"] = None

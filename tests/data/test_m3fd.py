@@ -132,6 +132,12 @@ def test_spellings_in_other_capitals_are_known_and_other_names_are_not_guessed(t
     assert_books_balance(report)
 
 
+def test_classes_may_be_asked_for_in_other_capitals_and_are_then_called_so(tmp_path):
+    report = convert("m3fd", archive(tmp_path / "raw"), tmp_path / "out", classes=["people", "CAR"])
+    assert report.classes == ("people", "CAR")
+    assert names_of(tmp_path / "out") == ["people", "CAR"]
+
+
 @pytest.mark.parametrize(
     "text", ["0 nan 0.5 0.1 0.1", "0 0.5 0.5 0.1", "0 0.5 0.5 0.1 0.1 0.9", "\x00", "7 0.5 0.5 0.1 0.1"]
 )

@@ -91,6 +91,71 @@ def test_rows_of_a_picture_that_is_not_there_are_counted(tmp_path):
     assert_books_balance(report)
 
 
+@pytest.mark.parametrize("folds", [True, False])
+def test_rows_that_name_no_picture_refuse_the_set(tmp_path, folds):
+    rows = "".join(ROW.format(name=name, kind=1) + "\n" for name in (1, 2))  # without zeros
+    with pytest.raises(DatasetError, match=r"no row names a picture .* for example '1' and '00000001'"):
+        convert("vedai", vedai(tmp_path / "raw", rows, folds), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_single_rows_without_a_picture_are_told_once_with_folds_too(tmp_path):
+    rows = "".join(ROW.format(name=name, kind=1) + "\n" for name in ("00000001", "2", "00000009"))
+    raw = vedai(tmp_path / "raw", rows)
+    (raw / "Annotations512/fold01test.txt").write_text("00000002\n00000009\n")
+    report = convert("vedai", raw, tmp_path / "out")
+    assert [(one.kind, one.place) for one in report.findings if one.action == "dropped"] == [
+        ("no picture", "Annotations512/annotation512.txt/2"),
+        ("no picture", "Annotations512/annotation512.txt/00000009"),
+    ]
+    assert report.findings.lost_boxes == 2
+    assert_books_balance(report)
+
+
+def test_an_annotation_file_without_pictures_of_its_resolution_is_passed_over(tmp_path):
+    raw = vedai(tmp_path / "raw")
+    (raw / "Annotations1024").mkdir()
+    (raw / "Annotations1024/annotation1024.txt").write_text(doubled())
+    report = convert("vedai", raw, tmp_path / "out")
+    assert report.release == "annotation512.txt, fold01"
+    assert read(tmp_path / "out/train.json")["annotations"][0]["bbox"] == [20, 10, 21, 20]
+
+
+def test_pictures_say_which_of_two_annotation_files_beside_them_is_theirs(tmp_path):
+    raw = beside(vedai(tmp_path / "raw"))
+    (raw / "annotation1024.txt").write_text(doubled())
+    (raw / "00000000_co.png").write_text("no picture")  # the first by name
+    report = convert("vedai", raw, tmp_path / "out")
+    assert report.release == "annotation512.txt, fold01"
+    assert read(tmp_path / "out/train.json")["annotations"][0]["bbox"] == [20, 10, 21, 20]
+    told = [one for one in report.findings if one.kind == "other resolution"]
+    assert [(one.place, one.what) for one in told] == [
+        ("annotation1024.txt", "512 is read; no picture with it has 1024x1024 pixels")
+    ]
+
+
+def test_pictures_of_another_size_than_their_annotation_file_are_refused(tmp_path):
+    raw = beside(vedai(tmp_path / "raw"))
+    (raw / "annotation512.txt").rename(raw / "annotation1024.txt")
+    with pytest.raises(DatasetError, match=r"pictures have 512x512 pixels, .*annotation1024\.txt is of 1024x1024"):
+        convert("vedai", raw, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def beside(raw: Path) -> Path:
+    """All files in the folder itself."""
+    for folder in ("Vehicules512", "Annotations512"):
+        for path in (raw / folder).iterdir():
+            path.rename(raw / path.name)
+        (raw / folder).rmdir()
+    return raw
+
+
+def doubled() -> str:
+    """The rows of `vedai` for pictures twice as large."""
+    return "".join(f"{name} 61 40 -0.5 40 80 82 42 30 20 50 60 1 1 0\n" for name in ("00000001", "00000002"))
+
+
 def test_class_ids_without_a_table_are_called_by_their_numbers_and_strange_ones_are_dropped(tmp_path):
     rows = "".join(ROW.format(name="00000001", kind=kind) + "\n" for kind in ("001", "23", "3", "99"))
     report = convert("vedai", vedai(tmp_path / "raw", rows, classes=""), tmp_path / "out")

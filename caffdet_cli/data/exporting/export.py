@@ -2,7 +2,7 @@
 
     coco   annotations/instances_SPLIT.json; pictures stay where they are, or are copied to images/SPLIT/
     yolo   images/SPLIT/  labels/SPLIT/  data.yaml; of infrared pictures alone in infrared/;
-           of pairs visible/SPLIT/  infrared/SPLIT/  labels/SPLIT/
+           of pairs images/visible/SPLIT/  images/infrared/SPLIT/  labels/SPECTRUM/SPLIT/ of the label spectrum
     voc    JPEGImages/  Annotations/  ImageSets/Main/SPLIT.txt; visible/ and infrared/ instead of JPEGImages/
 
 and export.json: every file and folder, and which picture is called how.
@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from caffdet_cli.data.annotations import AnnotationSet, Example
-from caffdet_cli.data.exporting.fit import Target
+from caffdet_cli.data.annotations import AnnotationSet, Example, label_picture
 from caffdet_cli.data.exporting.names import flat_names, usual_suffix
+from caffdet_cli.data.exporting.sayable import Target
 from caffdet_cli.data.formats.coco_write import write_plain_coco
 from caffdet_cli.data.formats.hostile import inside, read_json
 from caffdet_cli.data.formats.layout import Request, SplitName
@@ -131,22 +131,23 @@ class _Writer:
         shown = {}
         for split, annotations in sets.items():
             classes = [self._classes.index(category.name) for category in annotations.categories]
-            folders = self._folders(f"{above}images/{split}", f"/{split}")
+            folders = self._folders(f"{above}images/{split}", "images/", f"/{split}")
             shown[split] = folders[self._spectrum]
+            labels = shown[split].replace("images/", "labels/", 1)  # as programs find them
             self._make(folders)
             for name, example in self._named(split):
                 self._copied(split, example, name, folders)
-                self._text(f"{above}labels/{split}/{name}.txt", yolo_text(example, classes))
+                self._text(f"{labels}/{name}.txt", yolo_text(example, classes))
         self._text("data.yaml", data_yaml(shown, self._classes, self._export.made_by))
 
     def voc(self) -> None:
-        folders = self._folders("infrared" if self._export.spectra == ("ir",) else "JPEGImages", "")
+        folders = self._folders("infrared" if self._export.spectra == ("ir",) else "JPEGImages", "", "")
         self._make(folders)
         for split, annotations in self._export.sets.items():
             for name, example in self._named(split):
                 copied = self._copied(split, example, name, folders)
-                first, second = (copied.rgb, copied.ir) if self._spectrum == "rgb" else (copied.ir, copied.rgb)
-                picture = (first or second or Path(name)).relative_to(self._part).as_posix()
+                path = label_picture(copied, self._spectrum) or Path(name)
+                picture = path.relative_to(self._part).as_posix()
                 self._text(f"Annotations/{name}.xml", voc_text(example, annotations, picture))
             self._text(f"ImageSets/Main/{split}.txt", "".join(f"{name}\n" for name in self._names[split]))
 
@@ -165,11 +166,11 @@ class _Writer:
             list(zip(self._names[split], examples, strict=True)), f"writing {split}"
         )
 
-    def _folders(self, single: str, below: str) -> dict[Spectrum, str]:
-        """Where the pictures of each spectrum go."""
+    def _folders(self, single: str, above: str, below: str) -> dict[Spectrum, str]:
+        """Where the pictures of each spectrum go: those of pairs into one folder each, between `above` and `below`."""
         if len(self._export.spectra) == 1:
             return {self._export.spectra[0]: single}
-        return {"rgb": f"visible{below}", "ir": f"infrared{below}"}
+        return {"rgb": f"{above}visible{below}", "ir": f"{above}infrared{below}"}
 
     def _make(self, folders: Mapping[Spectrum, str]) -> None:
         """Folders that say which spectra there are, even where a split has no picture of one."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from caffdet_cli.data.annotations import AnnotationSet, Example
+from caffdet_cli.data.annotations import AnnotationSet, Example, label_picture
 from caffdet_cli.data.formats.layout import PICTURES, SplitName
 from caffdet_cli.settings.base import Spectrum
 
@@ -60,8 +60,7 @@ def usual_suffix(picture: Path) -> str:
 
 
 def _picture(example: Example, spectrum: Spectrum) -> Path:
-    first, second = (example.rgb, example.ir) if spectrum == "rgb" else (example.ir, example.rgb)
-    return first or second or Path(str(example.id))
+    return label_picture(example, spectrum) or Path(str(example.id))
 
 
 def _clean(name: str) -> str:

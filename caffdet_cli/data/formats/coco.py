@@ -49,11 +49,12 @@ def read_coco(
     info: Any = document.get("info")
     info = info if isinstance(info, dict) else {}
     own = _own(path, info)
+    ours = bool(own) or said_spectrum(info) is not None
     folders = _folders(path, info, own, rgb, ir)
     categories = _categories(path, document["categories"])
     frames = _frames(path, document["images"], folders, findings)
     order = {key: position for position, key in enumerate(frames)}
-    rows = read_rows(path, document["annotations"], order, categories, findings, own=bool(own))
+    rows = read_rows(path, document["annotations"], order, categories, findings, own=ours)
     examples = _examples(list(frames.values()), rows)
     return AnnotationSet(
         examples=examples,
@@ -61,6 +62,14 @@ def read_coco(
         label_spectrum=_label_spectrum(own.get("label_spectrum", label_spectrum), examples),
         source=path,
     )
+
+
+def said_spectrum(info: dict[str, Any]) -> Spectrum | None:
+    """Whose pictures a plain file that caffdet wrote is about, by its `info`; None for files of others."""
+    spectrum, made_by = info.get("spectrum"), info.get("made_by")
+    if not isinstance(made_by, str) or not made_by.startswith("caffdet "):
+        return None
+    return "ir" if spectrum == "ir" else "rgb" if spectrum == "rgb" else None
 
 
 def _document(path: Path) -> dict[str, Any]:

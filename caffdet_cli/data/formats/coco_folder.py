@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.formats.coco import read_coco
+from caffdet_cli.data.formats.coco import read_coco, said_spectrum
 from caffdet_cli.data.formats.layout import (
     SPLITS,
     Raw,
@@ -58,14 +58,17 @@ def read_coco_folder(request: Request) -> Raw:
         return _read_converted(request)
     spectra: dict[Spectrum, SplitName] = {}
     splits: dict[SplitName, AnnotationSet] = {}
+    releases: list[str] = []
     for split in SPLITS:
         if split in found:
-            spectrum = request.label_spectrum or _said(found[split][0]) or "rgb"
+            head = _head(found[split][0])
+            spectrum = request.label_spectrum or said_spectrum(head) or "rgb"
+            releases.append(_release(head) if said_spectrum(head) else "")
             spectra.setdefault(spectrum, split)
             splits[split] = _read(*found[split], spectrum, request)
     if len(spectra) > 1:
         raise DatasetError(f"{request.source}: rgb pictures in {spectra['rgb']}, ir pictures in {spectra['ir']}")
-    return Raw(splits, tuple(spectra))
+    return Raw(splits, tuple(spectra), release=releases[0])
 
 
 def _files(source: Path) -> dict[SplitName, tuple[Path, str]]:
@@ -111,8 +114,7 @@ def _read_converted(request: Request) -> Raw:
             f"{request.source}: boxes are in {' and '.join(sorted(labelled))} pixels; convert the raw data set anew "
             f"with --label-spectrum {request.label_spectrum or 'ir'}"
         )
-    release = next(iter(about.values())).get("release")
-    return Raw(splits, tuple(spectra), release=release if isinstance(release, str) else "", whole_boxes=True)
+    return Raw(splits, tuple(spectra), release=_release(next(iter(about.values()))), whole_boxes=True)
 
 
 def _resolved(annotations: AnnotationSet) -> AnnotationSet:
@@ -141,10 +143,10 @@ def _root(path: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _said(path: Path) -> Spectrum | None:
-    """Whose pictures a file that caffdet wrote is about."""
-    spectrum = _head(path).get("spectrum")
-    return "ir" if spectrum == "ir" else "rgb" if spectrum == "rgb" else None
+def _release(about: dict[str, Any]) -> str:
+    """Which annotations a file that caffdet wrote says it holds; empty where it does not."""
+    release = about.get("release")
+    return release if isinstance(release, str) else ""
 
 
 def _about(path: Path) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def warn_unverified(layout: str, request: Request) -> None:
     """
     request.progress.warn(
         f"the layout {layout} is unverified: it was written from a description, no archive of it was ever opened; what "
-        "does not fit is refused. Look at the result: caffdet visualize"
+        "does not fit is refused, or left out and told. Look at the result: caffdet visualize"
     )
 
 

@@ -170,8 +170,8 @@ def _chosen(request: Request) -> _Place:
     if not fitting:
         (height, width), place = sizes[0], places[0]
         raise DatasetError(
-            f"{place.pictures}: pictures have {width}x{height} pixels, {place.annotation} is of {place.side}x{place.side}"
-            "; put the annotation file of the pictures' own size there"
+            f"{place.pictures}: pictures have {width}x{height} pixels, {place.annotation} is of "
+            f"{place.side}x{place.side}; put the annotation file of the pictures' own size there"
         )
     for other in places:
         if other != fitting[0]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from caffdet_cli.data.annotations import AnnotationSet, Example
+from caffdet_cli.data.annotations import AnnotationSet, Example, label_picture
 from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.inspection.notes import Shown
 from caffdet_cli.data.splits import dataset_root, load_split
@@ -46,7 +46,7 @@ class Splits:
 
     def name(self, example: Example) -> str:
         """The path of the label spectrum's or the other picture below the root, with `/`."""
-        path = example.ir or example.rgb
+        path = label_picture(example, next(iter(self.sets.values())).label_spectrum)
         return str(example.id) if path is None else self.place(path)
 
     def file(self, example: Example, spectrum: Spectrum) -> str:

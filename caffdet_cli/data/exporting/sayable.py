@@ -1,14 +1,14 @@
 """What a form that is written back cannot say: it is left out, and written down as a finding."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from caffdet_cli.data.annotations import AnnotationSet, Example, Objects
+from caffdet_cli.data.annotations import AnnotationSet, Example, Objects, label_picture
 from caffdet_cli.data.check import Checked
-from caffdet_cli.data.findings import Action
+from caffdet_cli.data.findings import Action, FindingLog
 from caffdet_cli.data.formats.layout import Request, SplitName
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
@@ -17,6 +17,7 @@ Target = Literal["coco", "yolo", "voc"]
 """Forms that data sets are written back to."""
 
 _MANY = 12  # classes, in a message
+_CLASSES = "classes"
 _ROUNDING = 1e-3  # of an area in pixels
 
 
@@ -41,6 +42,20 @@ def fitting(
     return {split: one._replace(annotations=fit.fitting(split, one.annotations)) for split, one in checked.items()}
 
 
+def lacks_classes(to: Target, findings: FindingLog) -> bool:
+    """Whether an export was found to lose the list of its classes, so that reading it back takes `--classes`."""
+    return any(finding.kind == _kind(to, _CLASSES) for finding in findings)
+
+
+def listed_classes(names: Sequence[str]) -> str:
+    """The names as `--classes` has them; empty where they are too many for a line, or one has a comma."""
+    return ",".join(names) if len(names) < _MANY and not any("," in name for name in names) else ""
+
+
+def _kind(to: Target, lost: str) -> str:
+    return f"cannot be said in {to}: {lost}"
+
+
 class _Fit:
     def __init__(self, to: Target, request: Request):
         self._to = to
@@ -48,7 +63,7 @@ class _Fit:
 
     def note(self, lost: str, place: str, what: str, action: Action = "noted", boxes: int = 0) -> None:
         """Write down what the form cannot say."""
-        self._request.findings.add(f"cannot be said in {self._to}: {lost}", place, what, action, boxes=boxes)
+        self._request.findings.add(_kind(self._to, lost), place, what, action, boxes=boxes)
 
     def check_names(self, names: set[str]) -> None:
         """Lists of names strip blanks, and XML has no control characters."""
@@ -64,9 +79,9 @@ class _Fit:
         names = list(dict.fromkeys(category.name for one in sets for category in one.categories))
         found = {one.categories[label].name for one in sets for each in one.examples for label in each.objects.labels}
         if names != sorted(found):
-            some = ",".join(names) if len(names) < _MANY else "with those of export.json"
+            some = listed_classes(names) or "with those of export.json"
             what = f"the list of classes; reading it back takes --classes {some}"
-            self.note("classes", "all splits", what)
+            self.note(_CLASSES, "all splits", what)
 
     def fitting(self, split: SplitName, annotations: AnnotationSet) -> AnnotationSet:
         """One split as the form can say it."""
@@ -76,20 +91,23 @@ class _Fit:
         others = sum(int((abs(_box_areas(one.objects) - one.objects.areas) > _ROUNDING).sum()) for one in examples)
         if others:
             self.note("areas", split, f"areas of {others} objects that are not those of their boxes")
+        if told := sum(sum(map(bool, one.objects.labelled or ())) for one in examples):
+            self.note("spectra", split, f"in which pictures of the pair each of {told} objects was labelled")
         return replace(annotations, examples=examples)
 
     def _example(self, example: Example, annotations: AnnotationSet) -> Example | None:
-        picture = example.rgb if annotations.label_spectrum == "rgb" else example.ir
+        spectrum = annotations.label_spectrum
+        picture, path = example.rgb if spectrum == "rgb" else example.ir, label_picture(example, spectrum)
+        place = self._request.place(path) if path else str(example.id)
         if self._to == "coco" and picture is None:
-            place, boxes = self._place(example), len(example.objects)
-            what = f"no {annotations.label_spectrum} picture, which the boxes are drawn on"
+            what, boxes = f"no {spectrum} picture, which the boxes are drawn on", len(example.objects)
             self._request.findings.add("no picture", place, what, "dropped", pictures=1, boxes=boxes)
             return None
-        return replace(example, objects=self._yolo(example)) if self._to == "yolo" else example
+        return replace(example, objects=self._yolo(example, place)) if self._to == "yolo" else example
 
-    def _yolo(self, example: Example) -> Objects:
+    def _yolo(self, example: Example, place: str) -> Objects:
         """Nothing but classes and boxes inside the picture."""
-        objects, place = example.objects, self._place(example)
+        objects = example.objects
         for row in np.flatnonzero(objects.crowd).tolist():
             what = "a region that evaluation ignores; left out, as it is no object like the others"
             self.note("ignored regions", f"{place}: object {objects.ids[row]}", what, "dropped", boxes=1)
@@ -103,10 +121,6 @@ class _Fit:
         for row in [row for row, corners in enumerate(objects.corners or ()) if corners is not None]:
             self.note("corners", at[row], "an oriented box; the upright one around it stays", "dropped")
         return replace(objects, boxes=clipped)
-
-    def _place(self, example: Example) -> str:
-        path = example.rgb or example.ir
-        return self._request.place(path) if path else str(example.id)
 
 
 def _box_areas(objects: Objects) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
