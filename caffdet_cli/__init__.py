@@ -10,7 +10,7 @@ from typing import Any
 
 _PUBLIC = {  # name -> the module that has it
     "convert": "caffdet_cli.data.convert",
-    "draw_model": "caffdet_cli.benchmark.drawing",
+    "draw_model": "caffdet_cli.benchmark.model_drawing",
     "evaluate": "caffdet_cli.evaluation.detector",
     "load_config": "caffdet_cli.settings.load",
     "predict": "caffdet_cli.inference.predict",

@@ -91,7 +91,7 @@ def _draw(model: "Model", target: Path, size: str | None, title: str, overwrite:
     from caffdet_cli.benchmark.request import parsed_size
 
     wanted = None if size is None else parsed_size(size)  # before torch is imported
-    from caffdet_cli.benchmark.drawing import save_model_drawing
+    from caffdet_cli.benchmark.model_drawing import save_model_drawing
 
     height, width = save_model_drawing(model, target, wanted, title=title, overwrite=overwrite)
     if json:

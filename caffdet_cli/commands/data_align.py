@@ -8,7 +8,7 @@ from caffdet_cli.commands import console, options
 from caffdet_cli.commands.missing import too_little
 
 if TYPE_CHECKING:
-    from caffdet_cli.visualization.align import Aligned
+    from caffdet_cli.visualization.rig_report import Aligned
 
 
 def command(
@@ -61,7 +61,7 @@ def command(
         )
     from pathlib import Path
 
-    from caffdet_cli.visualization.align import align
+    from caffdet_cli.visualization.rig_report import align
 
     aligned = align(
         dataset,

@@ -51,7 +51,7 @@ def command(
     from pathlib import Path
 
     from caffdet_cli.data.inspection.report import check_json, refuse_faults
-    from caffdet_cli.visualization.inspect import check_dataset
+    from caffdet_cli.visualization.dataset_report import check_dataset
 
     report = check_dataset(
         dataset,

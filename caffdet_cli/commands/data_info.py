@@ -33,7 +33,7 @@ def command(
     from pathlib import Path
 
     from caffdet_cli.data.inspection.report import info_json
-    from caffdet_cli.visualization.inspect import describe_dataset
+    from caffdet_cli.visualization.dataset_report import describe_dataset
 
     info = describe_dataset(
         dataset,

@@ -15,13 +15,13 @@ from pathlib import Path
 import tomli_w
 
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.check import Checked, check
 from caffdet_cli.data.exporting.export import Export, earlier_files, remove_stale, write_back
 from caffdet_cli.data.exporting.sayable import Target, fitting
 from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.formats.coco_folder import is_converted
 from caffdet_cli.data.formats.coco_write import write_coco
 from caffdet_cli.data.formats.layout import SPLITS, LabelPolicy, Raw, Request, SplitName
+from caffdet_cli.data.mending import Mended, mend
 from caffdet_cli.data.raw import is_verified, read_raw, source_folder
 from caffdet_cli.errors import DatasetError, Findings, OutputError
 from caffdet_cli.folders import whole_folder
@@ -116,24 +116,24 @@ def convert(
     with folder as part:
         with _friendly_reads(source):
             raw = read_raw(format, request)
-            checked = {
-                split: check(one, raw.spectra, split, request, whole_boxes=raw.whole_boxes)
+            mended = {
+                split: mend(one, raw.spectra, split, request, whole_boxes=raw.whole_boxes)
                 for split, one in raw.splits.items()
             }
-        root = _picture_root(checked, source)
+        root = _picture_root(mended, source)
         _keep_apart(root, output)
         if to is not None:
-            checked = fitting(to, checked, raw.spectra, request)
-        report = replace(_report(format, output, raw, checked, request, written=part is not None), to=to)
+            mended = fitting(to, mended, raw.spectra, request)
+        report = replace(_report(format, output, raw, mended, request, written=part is not None), to=to)
         if strict and findings.faults:
             raise Findings(
                 f"{findings.faults} findings in {source}: {findings.summary()}; nothing was written. "
                 "Mend the files, or leave --strict out to drop or repair them"
             )
         if part is not None and to is None:
-            _write(part, checked, report, request, copy, root)
+            _write(part, mended, report, request, copy, root)
         elif part is not None and to is not None:
-            sets = {split: one.annotations for split, one in checked.items()}
+            sets = {split: one.annotations for split, one in mended.items()}
             root_as, made_by = _root_as(root, output), f"{_made_by(format)} --to {to}"
             write_back(part, Export(to, sets, raw.spectra, root, root_as, copy, made_by, raw.release, request))
     if report.written and to is None:
@@ -160,9 +160,9 @@ def _keep_apart(source: Path, output: Path) -> None:
         raise OutputError(f"--output {output} holds the source {source}; choose another --output")
 
 
-def _picture_root(checked: Mapping[SplitName, Checked], source: Path) -> Path:
+def _picture_root(mended: Mapping[SplitName, Mended], source: Path) -> Path:
     """The source, or the folder that all pictures are in where a converted source has them elsewhere."""
-    examples = (example for one in checked.values() for example in one.annotations.examples)
+    examples = (example for one in mended.values() for example in one.annotations.examples)
     folders = {path.parent for example in examples for path in (example.rgb, example.ir) if path is not None}
     if all(folder.is_relative_to(source) for folder in folders):
         return source
@@ -183,9 +183,9 @@ def _distinct(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _report(
-    format: str, output: Path, raw: Raw, checked: Mapping[SplitName, Checked], request: Request, *, written: bool
+    format: str, output: Path, raw: Raw, mended: Mapping[SplitName, Mended], request: Request, *, written: bool
 ) -> ConvertReport:
-    sets = {split: one.annotations for split, one in checked.items()}
+    sets = {split: one.annotations for split, one in mended.items()}
     splits = {
         split: SplitReport(len(one.examples), sum(len(example.objects) for example in one.examples))
         for split, one in sets.items()
@@ -211,7 +211,7 @@ def _report(
 
 def _write(
     part: Path,
-    checked: Mapping[SplitName, Checked],
+    mended: Mapping[SplitName, Mended],
     report: ConvertReport,
     request: Request,
     copy: bool,
@@ -219,7 +219,7 @@ def _write(
 ) -> None:
     root, made_by = pictures, _made_by(report.format)
     root_as = None if copy else _root_as(root, report.output)
-    for split, (annotations, other_sizes) in checked.items():
+    for split, (annotations, other_sizes) in mended.items():
         if copy:
             root = part / _PICTURES
             annotations = _copied(annotations, root, pictures, split, request)

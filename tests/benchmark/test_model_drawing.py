@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import OUTPUTS, tiny_batch, tiny_pair_settings, tiny_settings
 
-from caffdet_cli.benchmark.drawing import draw_model, outline, save_model_drawing
+from caffdet_cli.benchmark.model_drawing import draw_model, outline, save_model_drawing
 from caffdet_cli.errors import ConfigError, OutputError
 from caffdet_cli.main import main
 from caffdet_cli.models.build import detector

@@ -9,8 +9,8 @@ from inspection_set import InspectedSet
 
 from caffdet_cli.data.images import read_picture
 from caffdet_cli.errors import OutputError
+from caffdet_cli.visualization.dataset_report import check_dataset, describe_dataset
 from caffdet_cli.visualization.heatmap import draw_heatmaps
-from caffdet_cli.visualization.inspect import check_dataset, describe_dataset
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_page_of_an_earlier_run_does_not_stay_where_nothing_is_wrong_now(broke
 
 def test_a_folder_that_is_taken_is_refused_before_any_picture_is_read(broken, tmp_path, monkeypatch):
     (tmp_path / "mine.txt").write_text("mine")
-    monkeypatch.setattr("caffdet_cli.visualization.inspect.check", lambda *_, **__: pytest.fail("it looked"))
+    monkeypatch.setattr("caffdet_cli.visualization.dataset_report.check", lambda *_, **__: pytest.fail("it looked"))
     with pytest.raises(OutputError, match="--overwrite"):
         check_dataset(str(broken.root), tmp_path)
 

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from caffdet_cli.data.annotations import AnnotationSet, Example, Objects, label_picture
-from caffdet_cli.data.check import Checked
 from caffdet_cli.data.findings import Action, FindingLog
 from caffdet_cli.data.formats.layout import Request, SplitName
+from caffdet_cli.data.mending import Mended
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
 
@@ -22,8 +22,8 @@ _ROUNDING = 1e-3  # of an area in pixels
 
 
 def fitting(
-    to: Target, checked: Mapping[SplitName, Checked], spectra: tuple[Spectrum, ...], request: Request
-) -> dict[SplitName, Checked]:
+    to: Target, mended: Mapping[SplitName, Mended], spectra: tuple[Spectrum, ...], request: Request
+) -> dict[SplitName, Mended]:
     """The splits as `to` can say them; the rest is in the request's findings, and the books still balance.
 
     Raises:
@@ -31,15 +31,15 @@ def fitting(
     """
     fit = _Fit(to, request)
     if to != "coco":
-        fit.check_names({category.name for one in checked.values() for category in one.annotations.categories})
+        fit.check_names({category.name for one in mended.values() for category in one.annotations.categories})
         what = "pictures, objects and classes are numbered anew; export.json has the ids of pictures"
         fit.note("ids", "all splits", what)
     elif len(spectra) == 2:
-        spectrum = next(iter(checked.values())).annotations.label_spectrum
+        spectrum = next(iter(mended.values())).annotations.label_spectrum
         fit.note("pairs", "all splits", f"the {spectrum} pictures alone, which the boxes are drawn on")
     if to == "voc":
-        fit.note_classes([one.annotations for one in checked.values()])
-    return {split: one._replace(annotations=fit.fitting(split, one.annotations)) for split, one in checked.items()}
+        fit.note_classes([one.annotations for one in mended.values()])
+    return {split: one._replace(annotations=fit.fitting(split, one.annotations)) for split, one in mended.items()}
 
 
 def lacks_classes(to: Target, findings: FindingLog) -> bool:

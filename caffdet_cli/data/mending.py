@@ -33,7 +33,7 @@ class _Probe(NamedTuple):
     missing: bool = False
 
 
-class Checked(NamedTuple):
+class Mended(NamedTuple):
     """One split whose pictures exist and whose boxes fit them."""
 
     annotations: AnnotationSet
@@ -41,32 +41,32 @@ class Checked(NamedTuple):
     """Width and height of the partner by picture id, where it differs from the label spectrum's."""
 
 
-def check(
+def mend(
     annotations: AnnotationSet,
     spectra: Sequence[Spectrum],
     split: str,
     request: Request,
     *,
     whole_boxes: bool = False,
-) -> Checked:
+) -> Mended:
     """Decode every picture; drop or repair what does not fit, and write it down in the request's findings.
 
     Args:
         spectra: those that the data set has: each picture needs all of them.
         whole_boxes: those that reach out of the picture are not cut to it.
     """
-    checker = _Checker(annotations, spectra, request, whole_boxes)
+    mender = _Mender(annotations, spectra, request, whole_boxes)
     kept = []
     paths = [path for example in annotations.examples for path in (example.rgb, example.ir) if path is not None]
     probes = _probes(paths)
     try:
         for example in request.progress.track(annotations.examples, f"looking at pictures of {split}"):
             found = {path: next(probes) for path in (example.rgb, example.ir) if path is not None}
-            if (fitting := checker.example(example, found)) is not None:
+            if (fitting := mender.example(example, found)) is not None:
                 kept.append(fitting)
     finally:
         probes.close()
-    return Checked(replace(annotations, examples=tuple(kept)), checker.other_sizes)
+    return Mended(replace(annotations, examples=tuple(kept)), mender.other_sizes)
 
 
 def _probe(path: Path) -> _Probe:
@@ -92,7 +92,7 @@ def _probes(paths: Iterable[Path]) -> Generator[_Probe, None, None]:
             cv2.utils.logging.setLogLevel(level)
 
 
-class _Checker:
+class _Mender:
     def __init__(self, annotations: AnnotationSet, spectra: Sequence[Spectrum], request: Request, whole_boxes: bool):
         self.other_sizes: dict[int | str, tuple[int, int]] = {}
         self._set = annotations
