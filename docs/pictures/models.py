@@ -7,7 +7,7 @@ Each is what `caffdet config show NAME --size 512x640 --draw FILE.png` makes.
 
 from pathlib import Path
 
-from caffdet_cli.benchmark.drawing import save_model_drawing
+from caffdet_cli.benchmark.model_drawing import save_model_drawing
 from caffdet_cli.settings.load import load_config
 
 SIZE = (512, 640)
