@@ -9,7 +9,10 @@ Everything the commands do can be called from Python; a name is imported when it
 from typing import Any
 
 _PUBLIC = {  # name -> the module that has it
+    "align": "caffdet_cli.visualization.rig_report",
+    "check_dataset": "caffdet_cli.visualization.dataset_report",
     "convert": "caffdet_cli.data.convert",
+    "describe_dataset": "caffdet_cli.visualization.dataset_report",
     "draw_model": "caffdet_cli.benchmark.model_drawing",
     "evaluate": "caffdet_cli.evaluation.detector",
     "load_config": "caffdet_cli.settings.load",

@@ -7,6 +7,7 @@ Marks are comments in front of a block:
   <!-- file: NAME -->       the block is written to NAME in the folder where the page's blocks are run
 """
 
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -46,6 +47,30 @@ def test_documented_command_and_its_options_exist(page, words):
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     used = {word.split("=")[0] for word in words if re.match(r"-{1,2}[a-z]", word)}
     assert used <= known | {"--help", "-h"}
+
+
+def named_in_python() -> set[str]:
+    """`package.module.name` of everything that the pages tell to call from Python."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*PAGES, ROOT / "CHANGELOG.md"])
+    dotted = set(re.findall(r"`(caffdet_cli(?:\.\w+)+)", text))
+    listed = re.findall(r"((?:`\w+[^`\n]*`(?: and )?)+)\s(?:of|in)\s`(caffdet_cli[\w.]+)`", text)
+    imported = re.findall(r"^from (caffdet_cli[\w.]*) import ([\w, ]+)$", text, re.M)
+    for names, module in [*listed, *((names, module) for module, names in imported)]:
+        words = re.findall(r"`(\w+)", names) or names.split(", ")
+        dotted |= {f"{module}.{word}" for word in words}
+    return dotted
+
+
+def test_the_pages_name_what_can_be_imported():
+    assert {"caffdet_cli.check_dataset", "caffdet_cli.data.alignment.points.rig_from_points"} <= named_in_python()
+    for name in sorted(named_in_python()):
+        module, _, attribute = name.rpartition(".")
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            assert hasattr(importlib.import_module(module), attribute), (
+                f"{name}: a page names it, and it does not exist"
+            )
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "<!-- run" in page.read_text()], ids=lambda page: page.name)
