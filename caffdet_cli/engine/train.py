@@ -237,17 +237,17 @@ class Trainer:
 
     def _count(self, losses: Losses, lr: float) -> None:
         """Add a step to the epoch's figures and tell it."""
-        figures = {
-            "loss": float(losses.total.detach()),
-            **{name: float(value) for name, value in losses.logged.items()},
-        }
-        for name, value in figures.items():
+        shown = {name: losses.terms[name] for name in ("classification", "box", "giou")}
+        tensors = [losses.total, *losses.logged.values(), *shown.values()]
+        values = torch.stack([each.detach().to(losses.total) for each in tensors]).tolist()  # the device waits once
+        loss, logged, terms = values[0], values[1 : 1 + len(losses.logged)], values[1 + len(losses.logged) :]
+        for name, value in [("loss", loss), *zip(losses.logged, logged, strict=True)]:
             self.totals[name] = self.totals.get(name, 0.0) + value
         pace = (time.monotonic() - self.begun) / (self.step - self.first)
         left = (self.settings.epochs - self.epoch) * self.steps - self.step
-        terms = {name: float(losses.terms[name].detach()) for name in ("classification", "box", "giou")}
+        named = dict(zip(shown, terms, strict=True))
         self.watch.stepped(
-            Moment(self.epoch + 1, self.settings.epochs, self.step, self.steps, figures["loss"], lr, pace * left, terms)
+            Moment(self.epoch + 1, self.settings.epochs, self.step, self.steps, loss, lr, pace * left, named)
         )
 
     def _stop(self, number: int) -> None:

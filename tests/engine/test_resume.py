@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from caffdet_cli.engine.checkpoint import read_last
+from caffdet_cli.engine.checkpoint import generator_states, read_last, restore_generators
 from caffdet_cli.engine.train import train
 from caffdet_cli.engine.watch import Moment, Watch
 from caffdet_cli.errors import OutputError, Stopped, WeightsError
@@ -49,6 +49,22 @@ def test_sigterm_finishes_the_step_and_resume_gives_equal_bits(tiny_files, unbro
     assert saved.position.epoch * 4 + saved.position.step == steps
     train(resume=broken, device="cpu")
     assert_same_run(unbroken, broken)
+
+
+def test_an_apple_gpu_draws_on_where_it_stopped(monkeypatch):
+    state = torch.tensor([7, 8, 9], dtype=torch.uint8)
+    given = []
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state)
+    monkeypatch.setattr(torch.mps, "set_rng_state", given.append)
+    states = generator_states()
+    torch.rand(3)
+    restore_generators(states)
+    assert given == [state]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    restore_generators(states)  # continued elsewhere
+    assert given == [state]
+    assert torch.equal(torch.get_rng_state(), states["cpu"])
 
 
 def test_ctrl_c_saves_too(tiny_files, unbroken):
