@@ -1,16 +1,11 @@
 """The figures of `configs/paper.toml`. Nothing here imports torch."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from caffdet_cli.errors import ConfigError
 from caffdet_cli.paths import shipped
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from caffdet_cli.toml_text import parse_toml
 
 if TYPE_CHECKING:
     from caffdet_cli.benchmark.counting import Convention
@@ -55,7 +50,7 @@ def chosen_cases(models: Sequence[str] = ()) -> list[Case]:
 
 def published_cases() -> Iterator[Case]:
     """The table of figures."""
-    table = tomllib.loads((shipped("configs") / "paper.toml").read_text(encoding="utf-8"))
+    table = parse_toml((shipped("configs") / "paper.toml").read_text(encoding="utf-8"))
     for model in table["model"]:
         facts = (
             model["name"],

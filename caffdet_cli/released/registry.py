@@ -7,7 +7,6 @@ import dataclasses
 import difflib
 import os
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,7 @@ from typing import Any
 from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.paths import shipped
 from caffdet_cli.released.addresses import is_safe, shown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from caffdet_cli.toml_text import parse_toml
 
 KINDS = ("weights", "backbone", "annotations", "log")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,150}")
@@ -114,10 +109,10 @@ def read_registry(path: Path) -> list[Entry]:
             text = file.read(_MOST_BYTES + 1)
         if len(text) > _MOST_BYTES:
             raise ConfigError(f"{path} is no list of released files: it has more than {_MOST_BYTES} bytes")
-        content = tomllib.loads(text.decode())
+        content = parse_toml(text.decode())
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}; it is what $CAFFDET_REGISTRY names") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:  # not UTF-8, not TOML
         raise ConfigError(f"cannot read {path}: {error}") from error
     return [_entry(name, facts, f"{path}, [{name}]") for name, facts in content.items()]
 

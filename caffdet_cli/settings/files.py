@@ -5,9 +5,7 @@ A tree is nested dicts by key; its leaves are `Said`, so that every value knows 
 
 import difflib
 import os
-import re
 import stat
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +13,7 @@ from typing import Any, Literal, NamedTuple, Union
 
 from caffdet_cli.errors import ConfigError
 from caffdet_cli.paths import shipped
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from caffdet_cli.toml_text import BrokenToml, parse_toml
 
 Kind = Literal["model", "dataset", "recipe"]
 KINDS: tuple[Kind, ...] = ("model", "dataset", "recipe")
@@ -225,16 +219,9 @@ def _text(path: Path) -> str:
 
 def _toml(path: Path, text: str) -> dict[str, Any]:
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        what, _, place = str(error).partition(" (at ")
-        where = re.match(r"line (\d+)", place)
-        number = where.group(1) if where else "last"
-        raise ConfigError(f"{label(path)}: line {number}: this is not TOML: {what[:1].lower()}{what[1:]}") from error
-    except (RecursionError, ValueError) as error:  # ValueError: a number of more than 4300 digits
-        raise ConfigError(
-            f"{label(path)}: this is not TOML that can be read: nested too deeply or a huge number"
-        ) from error
+        values = parse_toml(text)
+    except BrokenToml as error:
+        raise ConfigError(f"{label(path)}: {error}") from error
     if _is_deep(values):
         raise ConfigError(f"{label(path)}: more than {_DEEPEST} tables inside each other; that is no configuration")
     return values

@@ -1,14 +1,10 @@
 """On which line of a TOML text a key is set: the parser does not tell, and a message should."""
 
-import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from caffdet_cli.toml_text import BrokenToml, parse_toml
 
 _MOST_EFFORT = 2_000_000  # characters tried again to find where values of several lines end
 
@@ -50,8 +46,8 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 def _parsed(statement: str) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(statement)
-    except (ValueError, RecursionError):
+        return parse_toml(statement)
+    except BrokenToml:
         return None
 
 

@@ -4,7 +4,6 @@ Later wins: defaults, recipe, model, data set, further files, `--set`.
 """
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +30,7 @@ from caffdet_cli.settings.files import (
     said_in,
 )
 from caffdet_cli.settings.problems import Problem, explain, report
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from caffdet_cli.toml_text import BrokenToml, parse_toml
 
 __all__ = ["Resolved", "flat", "load_config", "load_named", "names", "to_toml"]
 
@@ -168,8 +163,8 @@ def _overrides(overrides: Sequence[str]) -> Tree:
 def _value(text: str) -> Any:
     """A TOML value if it is one, else the bare text: `--set model.fusion.name=none` needs no quotes."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
+        return parse_toml(f"value = {text}")["value"]
+    except BrokenToml:
         return text
 
 

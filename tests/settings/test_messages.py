@@ -129,7 +129,7 @@ def test_broken_toml_is_told_with_its_line(tmp_path):
 
 
 def test_unclosed_table_at_the_end_is_told(tmp_path):
-    assert "this is not TOML" in message(model=str(written(tmp_path, mine="[model")))
+    assert "line 2: this is not TOML" in message(model=str(written(tmp_path, mine="\n[model")))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +140,9 @@ def test_unclosed_table_at_the_end_is_told(tmp_path):
         (b"# " + b"x" * 1_000_001, "is larger than 1000 kB"),
         (b"a = " + b"[" * 100_000, "nested too deeply"),
         (b"a = " + b"9" * 5_000, "huge number"),
+        (b"\n" + b"a." * 400_000 + b"a = 1", "line 2: a key of more than 100 parts"),
+        (b"b = {" + b"'a' . " * 100_000 + b"a = 1}", "a key of more than 100 parts"),
+        (b"a" * 900_000, "line 1: this is not TOML"),
     ],
 )
 def test_file_that_is_no_configuration_is_one_sentence(tmp_path, content, expected):
