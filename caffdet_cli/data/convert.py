@@ -302,4 +302,6 @@ def _known(report: ConvertReport) -> dict[str, str]:
         known["name"] = data.name
     own = load_config(model=data.model).config.model if data.model else None
     single = own is not None and len(own.spectra) == 1  # a set whose pictures are no pairs names what fits it
-    return {**known, "model": data.model, "recipe": data.recipe} if report.format == "coco" or single else known
+    if report.format == "coco" or single:
+        known |= {key: value for key, value in (("model", data.model), ("recipe", data.recipe)) if value}
+    return known

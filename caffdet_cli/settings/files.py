@@ -71,6 +71,8 @@ def find(name: str, kind: Kind, beside: Path | None = None) -> Path:
     Raises:
         ConfigError: with the nearest names.
     """
+    if not name:
+        raise ConfigError(f"the name of a {WORDS[kind]} is empty; give a shipped name or a TOML file")
     known = {one.name: one.path for one in names() if one.kind == kind}
     if name in known:
         return known[name]

@@ -157,6 +157,7 @@ def test_pipes_and_folders_are_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
     assert message(model=str(tmp_path / "pipe.toml")).endswith("is not a file")
     assert "is a folder" in message(model=str(tmp_path))
+    assert message(model="") == "the name of a model is empty; give a shipped name or a TOML file"
     assert "cannot read" in message(model="a\0b.toml")
     assert "cannot read" in message(model="x" * 300 + ".toml")
 
