@@ -110,7 +110,7 @@ class Side(NamedTuple):
 
     def memory(self) -> float:
         """MB of the workers."""
-        workers = self.batches._iterator._workers  # type: ignore[union-attr]
+        workers = self.batches._iterator._workers  # type: ignore[union-attr]  # torch has no public name for it
         return sum(_memory(worker.pid) for worker in workers)
 
 

@@ -166,7 +166,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
     """Counts every operator of torch, and deformable attention by the shapes that its modules are given."""
 
     def __init__(self, network: nn.Module, way: Way):
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
         self._network = network
         self._way = way
         self._stack: list[tuple[str, nn.Module]] = []

@@ -147,7 +147,7 @@ def closing_workers(batches: DataLoader[Loaded]) -> Iterator[DataLoader[Loaded]]
     finally:
         iterator, batches._iterator = batches._iterator, None
         if iterator is not None and batches.num_workers > 0:
-            iterator._shutdown_workers()  # type: ignore[attr-defined]
+            iterator._shutdown_workers()  # type: ignore[attr-defined]  # torch has no public name for it
 
 
 def _start_worker(worker: int) -> None:

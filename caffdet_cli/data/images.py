@@ -17,17 +17,17 @@ from typing import Any, BinaryIO, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (  # each form registers itself
-    BmpImagePlugin,  # noqa: F401
-    GifImagePlugin,  # noqa: F401
+from PIL import (
+    BmpImagePlugin,  # noqa: F401  # registers itself
+    GifImagePlugin,  # noqa: F401  # registers itself
     Image,
     ImageOps,
-    Jpeg2KImagePlugin,  # noqa: F401
-    JpegImagePlugin,  # noqa: F401
-    PngImagePlugin,  # noqa: F401
-    PpmImagePlugin,  # noqa: F401
-    TiffImagePlugin,  # noqa: F401
-    WebPImagePlugin,  # noqa: F401
+    Jpeg2KImagePlugin,  # noqa: F401  # registers itself
+    JpegImagePlugin,  # noqa: F401  # registers itself
+    PngImagePlugin,  # noqa: F401  # registers itself
+    PpmImagePlugin,  # noqa: F401  # registers itself
+    TiffImagePlugin,  # noqa: F401  # registers itself
+    WebPImagePlugin,  # noqa: F401  # registers itself
 )
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 

@@ -81,3 +81,20 @@ def assert_books_balance(report: ConvertReport) -> None:
     )
     assert report.findings.pictures == pictures + report.findings.lost_pictures
     assert report.findings.boxes == boxes + report.findings.lost_boxes
+
+
+def pairs(root: Path) -> Path:
+    """Two classes, boxes at the edges and between pixels, an empty picture, a missing partner, three splits."""
+    boxes = {
+        "1": [("dog", (0, 0, WIDTH, HEIGHT)), ("a cat", ("1.3", 2, "30.7", 20))],
+        "2": [],
+        "3": [("dog", (3, 4, 5, 6))],
+    }
+    for split, name in (("train", "1"), ("val", "2"), ("test", "3")):
+        voc(root / f"Annotations/{name}.xml", boxes[name])
+        picture(root / f"visible/{name}.jpg")
+        (root / "ImageSets/Main").mkdir(parents=True, exist_ok=True)
+        (root / f"ImageSets/Main/{split}.txt").write_text(f"{name}\n")
+    for name in ("1", "2"):
+        picture(root / f"infrared/{name}.png", grey=True)
+    return root

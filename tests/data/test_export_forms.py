@@ -1,39 +1,21 @@
 """Back to COCO, YOLO and VOC: what is written reads back the same, and what cannot be said is told."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_sets import HEIGHT, WIDTH, kinds, llvip, picture, read, tree, voc
+from raw_sets import HEIGHT, WIDTH, kinds, llvip, pairs, picture, read, tree, voc
 
 from caffdet_cli.data.convert import ConvertReport, convert
 from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.data.formats.voc_xml import parse_voc
 from caffdet_cli.data.formats.yolo_names import parse_data_yaml
-from caffdet_cli.errors import DatasetError, Findings, OutputError
+from caffdet_cli.errors import DatasetError, Findings
 from caffdet_cli.settings.load import load_config
 
 TARGETS = ("coco", "yolo", "voc")
 FORMS = pytest.mark.parametrize("to", TARGETS)
-
-
-def pairs(root: Path) -> Path:
-    """Two classes, boxes at the edges and between pixels, an empty picture, a missing partner, three splits."""
-    boxes = {
-        "1": [("dog", (0, 0, WIDTH, HEIGHT)), ("a cat", ("1.3", 2, "30.7", 20))],
-        "2": [],
-        "3": [("dog", (3, 4, 5, 6))],
-    }
-    for split, name in (("train", "1"), ("val", "2"), ("test", "3")):
-        voc(root / f"Annotations/{name}.xml", boxes[name])
-        picture(root / f"visible/{name}.jpg")
-        (root / "ImageSets/Main").mkdir(parents=True, exist_ok=True)
-        (root / f"ImageSets/Main/{split}.txt").write_text(f"{name}\n")
-    for name in ("1", "2"):
-        picture(root / f"infrared/{name}.png", grey=True)
-    return root
 
 
 def content(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -358,92 +340,3 @@ def test_pictures_of_one_name_in_several_folders_stay_apart(tmp_path, to):
     book = read(tmp_path / "out/export.json")
     assert [one["rgb"] for one in book["pictures"]] == names
     assert [one["name"] for one in book["pictures"]][:3] == ["a_1", "b_1", "b_1-2"]
-
-
-# Whole or nothing
-
-
-@FORMS
-def test_twice_gives_the_same_bytes_and_a_dry_run_none(tmp_path, to):
-    raw = llvip(tmp_path / "raw")
-    dry = convert("llvip", raw, tmp_path / "out", to=to, dry_run=True)
-    assert not (tmp_path / "out").exists()
-    real = convert("llvip", raw, tmp_path / "out", to=to)
-    assert (dry.splits, dry.findings.items) == (real.splits, real.findings.items)
-    before = tree(tmp_path / "out")
-    with pytest.raises(OutputError, match="--overwrite"):
-        convert("llvip", raw, tmp_path / "out", to=to)
-    convert("llvip", raw, tmp_path / "out", to=to, overwrite=True)
-    assert tree(tmp_path / "out") == before
-
-
-@FORMS
-def test_overwriting_leaves_nothing_of_an_earlier_export_and_all_of_others(tmp_path, to):
-    convert("llvip", llvip(tmp_path / "big", train=("1", "2", "3")), tmp_path / "out", to=to, copy=True)
-    (tmp_path / "out/notes.txt").write_text("mine")
-    small = llvip(tmp_path / "small", train=("1",), test=())
-    convert("llvip", small, tmp_path / "out", to=to, copy=True, overwrite=True)
-    convert("llvip", small, tmp_path / "fresh", to=to, copy=True)
-    assert tree(tmp_path / "out") == {**tree(tmp_path / "fresh"), "notes.txt": b"mine"}
-
-
-def test_a_folder_that_is_empty_now_is_still_there(tmp_path):
-    raw = pairs(tmp_path / "raw")
-    picture(raw / "infrared/3.png", grey=True)
-    convert("voc", raw, tmp_path / "out", to="yolo")
-    (raw / "infrared/3.png").unlink()
-    convert("voc", raw, tmp_path / "out", to="yolo", overwrite=True)
-    assert not list((tmp_path / "out/images/infrared/test").iterdir())
-    assert convert("yolo", tmp_path / "out", tmp_path / "back").spectra == ("rgb", "ir")
-
-
-def test_another_form_takes_the_place_of_the_one_before(tmp_path):
-    raw = llvip(tmp_path / "raw")
-    convert("llvip", raw, tmp_path / "out", to="voc")
-    convert("llvip", raw, tmp_path / "out", to="yolo", overwrite=True)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "data.yaml",
-        "export.json",
-        "images",
-        "labels",
-    ]
-
-
-@pytest.mark.parametrize("book", [None, "{", '{"files": 3}', "[]"])
-def test_folders_that_are_not_of_an_export_are_not_mixed_with_one(tmp_path, book):
-    (tmp_path / "out/labels").mkdir(parents=True)
-    (tmp_path / "out/labels/1.txt").write_text("0 1 1 1 1")
-    if book is not None:
-        (tmp_path / "out/export.json").write_text(book)
-    with pytest.raises(OutputError, match=r"move it|choose another"):
-        convert("llvip", llvip(tmp_path / "raw"), tmp_path / "out", to="yolo", overwrite=True)
-
-
-def test_a_book_that_names_files_elsewhere_removes_none(tmp_path):
-    raw = llvip(tmp_path / "raw")
-    convert("llvip", raw, tmp_path / "out", to="voc")
-    (tmp_path / "precious.txt").write_text("mine")
-    names = ["../precious.txt", str(tmp_path / "precious.txt"), "nothing.txt"]
-    (tmp_path / "out/export.json").write_text(json.dumps({"files": names}))
-    convert("llvip", raw, tmp_path / "out", to="voc", overwrite=True)
-    assert (tmp_path / "precious.txt").read_text() == "mine"
-
-
-@pytest.mark.parametrize(("output", "said"), [("sets/raw", "move it"), ("sets", "holds the source")])
-def test_the_folder_of_the_pictures_is_never_the_output(tmp_path, output, said):
-    raw = llvip(tmp_path / "sets/raw")
-    convert("llvip", raw, tmp_path / "converted")
-    before = tree(raw)
-    with pytest.raises(OutputError, match=said):
-        convert("coco", tmp_path / "converted", tmp_path / output, to="voc", overwrite=True)
-    assert tree(tmp_path / "sets/raw") == before
-
-
-def test_a_picture_that_vanishes_meanwhile_leaves_nothing(tmp_path, monkeypatch):
-    def gone(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(shutil, "copyfile", gone)
-    with pytest.raises(OutputError):
-        convert("llvip", llvip(tmp_path / "raw"), tmp_path / "out", to="yolo")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
