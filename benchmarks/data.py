@@ -33,10 +33,11 @@ from torchvision.transforms import functional
 
 from caffdet_cli.benchmark.timing import write_pictures
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.batches import closing_workers, collate, loader, to_device
+from caffdet_cli.data.batches import collate, to_device
 from caffdet_cli.data.dataset import PairDataset, Sample, generator
 from caffdet_cli.data.geometry import Window, evaluation_geometry, training_geometry
 from caffdet_cli.data.images import read_picture
+from caffdet_cli.data.loading import Loader, closing_workers
 from caffdet_cli.data.splits import load_split
 from caffdet_cli.inference.sources import picture_set
 from caffdet_cli.settings.conventions import Conventions
@@ -131,7 +132,7 @@ def sides(data: PairDataset, options: argparse.Namespace) -> tuple[Side, Side]:
         persistent_workers=True,
         worker_init_fn=_one_thread,
     )
-    product = loader(data, order, options.workers)  # type: ignore[arg-type]  # as an EpochSampler, but it repeats
+    product = Loader(data, order, options.workers)  # type: ignore[arg-type]  # as an EpochSampler, but it repeats
     seen = data.conventions.input
     return (
         Side(published, lambda batch: batch.spectra[0].pixels),

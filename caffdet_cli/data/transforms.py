@@ -8,6 +8,7 @@ The recipe is that of kevinhelvig/CAFF-DETR and IDEA-Research/Lite-DETR (dataset
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -236,8 +237,26 @@ def _map(
 def normalised(pictures: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """(..., 3, h, w) uint8, or float32 in 0..1, to float32 with `mean` and `std` (of values in 0..1) taken out."""
     given = pictures.as_subclass(Tensor)
-    pixels = functional.to_dtype(given, torch.float32, scale=True)
-    result: Tensor = functional.normalize(pixels, list(mean), list(std), inplace=pixels is not given)
+    if given.dtype == torch.uint8 and given.device.type == "cpu":
+        return _looked_up(given, mean, std)
+    return _computed(given, mean, std)
+
+
+def _computed(pictures: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    pixels = functional.to_dtype(pictures, torch.float32, scale=True)
+    result: Tensor = functional.normalize(pixels, list(mean), list(std), inplace=pixels is not pictures)
+    return result
+
+
+def _looked_up(pictures: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """The same numbers out of a table of 256: one pass over memory, not four, and cores that load pictures go on."""
+    levels = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
+    tables = _computed(levels, mean, std).numpy()  # (3, 1, 256)
+    result = torch.empty(pictures.shape, dtype=torch.float32)
+    size = pictures.shape[-2:]
+    planes = pictures.contiguous().view(-1, *size).numpy(), result.view(-1, *size).numpy()  # (n * 3, h, w)
+    for number, (plane, place) in enumerate(zip(*planes, strict=True)):
+        cv2.LUT(plane, tables[number % 3], dst=place)
     return result
 
 

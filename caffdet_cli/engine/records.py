@@ -12,7 +12,7 @@ import torch
 import torchvision
 
 from caffdet_cli import __version__
-from caffdet_cli.data.batches import fingerprint
+from caffdet_cli.data.fingerprint import fingerprint
 from caffdet_cli.engine.job import Job
 from caffdet_cli.paths import friendly_writes, write_text
 from caffdet_cli.progress import Progress

@@ -13,8 +13,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 
-from caffdet_cli.data.batches import EpochSampler, Loaded, closing_workers, fingerprint, loader, to_device
+from caffdet_cli.data.batches import Loaded, to_device
 from caffdet_cli.data.dataset import PairDataset
+from caffdet_cli.data.fingerprint import fingerprint
+from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.engine.average import MovingAverage
 from caffdet_cli.engine.checkpoint import Position, Saved, read_last, restore_generators, save_best, save_last
 from caffdet_cli.engine.job import Job, new_job, resumed_job
@@ -130,7 +132,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.detector, self.settings)
         dataset = PairDataset(job.train, job.conventions, self.settings.augment, self.settings.seed)
         self.sampler = EpochSampler(len(dataset), self.settings.batch, self.settings.seed, shuffle=True, drop_last=True)
-        self.batches = loader(dataset, self.sampler, self.settings.workers, self.accelerator.device.type == "cuda")
+        self.batches = Loader(dataset, self.sampler, self.settings.workers, self.accelerator.device.type == "cuda")
         self.fingerprint = fingerprint(job.train)
         self.epoch, self.step, self.totals = 0, 0, dict[str, float]()
         self.best: float | None = None
@@ -222,7 +224,7 @@ class Trainer:
         sizes = {(example.height, example.width) for example in job.val.examples}
         batch = self.settings.batch if len(sizes) == 1 else 1  # padding changes results of CAFF
         dataset = PairDataset(job.val, job.conventions, augment=None, seed=0)
-        batches = loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), self.settings.workers)
+        batches = Loader(dataset, EpochSampler(len(dataset), batch, seed=0, shuffle=False), self.settings.workers)
         predictor = Predictor(self.judged, job.conventions, self.accelerator.device, self.settings.precision)
         with closing_workers(batches):
             shown = self.watch.validating().track(self._until(flag, batches), "validating", total=len(batches))

@@ -1,10 +1,10 @@
 """Detections of a detector on a data set, by picture id, and their classes by name."""
 
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
 from caffdet_cli.data.camera_range import fixed_rule
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.detections import Found
+from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.data.splits import class_slots
 from caffdet_cli.inference.members import Member
 from caffdet_cli.inference.predictor import Given, How, Predictor, relabelled
@@ -27,7 +27,7 @@ def detect(
     conventions = with_classes(loaded, annotations, data)
     predictor = Predictor(prepare(loaded.detector, how.precision), conventions, how.device, how.precision)
     dataset = PairDataset(annotations, conventions, augment=None, seed=0)
-    batches = loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)
+    batches = Loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)
     label = f"detecting ({given})" if len(conventions.spectra) > 1 else "detecting"
     with closing_workers(batches):
         return dict(predictor.run(progress.track(batches, label, total=len(batches)), given)), conventions

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.detections import Found, write_detections
+from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.ensemble import fuse_all
@@ -166,7 +166,7 @@ def _alone(member: Member, given: _Pictures, joint: Conventions, how: How, progr
 def _detected(member: Member, pictures: AnnotationSet, how: How, progress: Progress) -> Found:
     """Detections in the pixels of the member's label spectrum, labels as its class slots."""
     dataset = PairDataset(pictures, member.conventions, augment=None, seed=0)
-    batches = loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)
+    batches = Loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)
     detector = prepare(load_detector(member.weights).detector, how.precision)
     predictor = Predictor(detector, member.conventions, how.device, how.precision)
     with closing_workers(batches):

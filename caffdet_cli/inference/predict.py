@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.batches import EpochSampler, closing_workers, loader
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
+from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.predictor import Predictor, choose_device, relabelled
@@ -81,7 +81,7 @@ def predict(
     pictures, lonely = picture_set(used.get("rgb"), used.get("ir"), conventions, pair_by=pair_by, rig=geometry)
     tell_lonely(lonely, len(pictures.examples), progress)
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
-    batches = loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
+    batches = Loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
     numbers = precision or "fp32"
     predictor = Predictor(prepare(loaded.detector, numbers), conventions, place, numbers)
     with whole_folder(Path(output), overwrite=overwrite) as folder, closing_workers(batches):

@@ -241,6 +241,16 @@ def test_normalisation_takes_whole_numbers_and_fractions():
     torch.testing.assert_close(normalised(whole.float() / 255, mean, std).flatten(), expected)
 
 
+@pytest.mark.parametrize("lead", [(), (2,), (2, 2)])
+def test_whole_numbers_are_normalised_to_the_very_same_bits(lead):
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    levels = torch.arange(256, dtype=torch.uint8).expand(*lead, 3, 2, 256)
+    computed = normalised(levels.float() * (1 / 255), mean, std)
+    assert torch.equal(normalised(levels, mean, std), computed)
+    by_pixel = levels.movedim(-3, -1).contiguous().movedim(-1, -3)
+    assert torch.equal(normalised(by_pixel, mean, std), computed)
+
+
 def test_fractions_are_centre_and_size():
     pair = pair_of((rectangle([0, 0, 1, 1]),), np.array([[8, 6, 24, 36]]), np.array([0]), (HEIGHT, WIDTH))
     torch.testing.assert_close(fractions(pair.boxes, pair.size), torch.tensor([[0.2, 0.35, 0.2, 0.5]]))

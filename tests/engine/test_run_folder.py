@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from caffdet_cli.data.batches import EpochSampler, closing_workers, loader, to_device
+from caffdet_cli.data.batches import to_device
 from caffdet_cli.data.dataset import PairDataset
+from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.engine.job import new_job
 from caffdet_cli.engine.stopping import StopFlag
 from caffdet_cli.engine.train import Trainer, train
@@ -156,7 +157,7 @@ def test_training_pictures_do_not_depend_on_the_number_of_workers(tiny_files):
     for workers in (0, 2):
         sampler = EpochSampler(len(dataset), 2, seed=7, shuffle=True)
         sampler.set_epoch(3)
-        with closing_workers(loader(dataset, sampler, workers)) as batches:
+        with closing_workers(Loader(dataset, sampler, workers)) as batches:
             pixels.append([batch.spectra[0].pixels.numpy() for batch, _ in batches])
     assert all(np.array_equal(one, other) for one, other in zip(*pixels, strict=True))
 

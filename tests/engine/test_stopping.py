@@ -114,7 +114,7 @@ def test_a_signal_to_the_whole_process_group_spares_the_workers_until_the_step_i
     # The run signals its own group when it is about to wait for the first pictures of the second epoch.
     script = (
         "import os, signal, sys\n"
-        "from caffdet_cli.data.batches import EpochSampler\n"
+        "from caffdet_cli.data.loading import EpochSampler\n"
         "from caffdet_cli.main import main\n"
         "choose = EpochSampler.set_epoch\n"
         "def set_epoch(self, epoch, start=0):\n"

@@ -11,8 +11,8 @@ import torch
 from tiny import tiny_pair_settings
 
 from caffdet_cli.data.annotations import AnnotationSet, Example, no_objects
-from caffdet_cli.data.batches import fingerprint
 from caffdet_cli.data.dataset import PairDataset
+from caffdet_cli.data.fingerprint import fingerprint
 from caffdet_cli.data.formats.coco import read_coco
 from caffdet_cli.data.formats.detections import DetectionArrays
 from caffdet_cli.data.rig import write_rig
