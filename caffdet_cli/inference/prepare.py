@@ -2,7 +2,8 @@
 
 What is done, each only where it applies:
 - normalisation with stored statistics is folded into the convolutions of the backbones (`folded`);
-- maps lie channels last, so that levels become tokens without being copied;
+- maps lie channels last behind a backbone that gives them so, and levels become tokens without being copied;
+- fusions of single pixels multiply matrices (`row_fusion`);
 - heads look at the last decoder layer only.
 
 A prepared detector cannot be trained or saved. In training, `fold_frozen` lets backbones that are not trained compute
@@ -13,6 +14,8 @@ import torch
 from torch import nn
 
 from caffdet_cli.inference.folded import FoldedResNet, can_fold
+from caffdet_cli.inference.row_fusion import RowFusion, can_multiply
+from caffdet_cli.models.backbones.resnet import ResNet
 from caffdet_cli.models.detector import Detector
 from caffdet_cli.models.fusion.pair import PairPyramid
 from caffdet_cli.models.pyramid import Pyramid
@@ -31,10 +34,11 @@ def prepare(detector: Detector, precision: str = "fp32") -> Detector:
     pyramid = detector.pyramid
     if isinstance(pyramid, PairPyramid):
         pyramid.backbones = nn.ModuleList(_folded(backbone, precision) for backbone in pyramid.backbones)
-        pyramid.necks.to(memory_format=torch.channels_last)
+        _lay(pyramid.necks, pyramid.backbones[0])
+        pyramid.fusions = nn.ModuleList(_multiplying(fusion) for fusion in pyramid.fusions)
     elif isinstance(pyramid, Pyramid):
         pyramid.backbone = _folded(pyramid.backbone, precision)
-        pyramid.neck.to(memory_format=torch.channels_last)
+        _lay(pyramid.neck, pyramid.backbone)
     detector.heads.last_only = True
     return detector
 
@@ -61,3 +65,12 @@ def _folded(backbone: nn.Module, precision: str) -> nn.Module:
         return backbone
     folded = FoldedResNet(backbone)  # type: ignore[arg-type]  # can_fold has looked
     return folded.to(torch.bfloat16) if precision == "bf16" else folded
+
+
+def _lay(neck: nn.Module, backbone: nn.Module) -> None:
+    if not isinstance(backbone, ResNet):  # that is, not one that could not be folded
+        neck.to(memory_format=torch.channels_last)
+
+
+def _multiplying(fusion: nn.Module) -> nn.Module:
+    return RowFusion(fusion) if can_multiply(fusion) else fusion  # type: ignore[arg-type]  # can_multiply has looked
