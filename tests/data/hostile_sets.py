@@ -3,10 +3,10 @@
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import chdir
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from kaist_sets import kaist
 from raw_sets import llvip, picture, voc
 from yolo_sets import labels, pairs, write
@@ -261,7 +261,8 @@ def special(path: Path, what: str) -> None:
         case "a pipe":
             os.mkfifo(path)
         case "a socket":
-            with chdir(path.parent), socket.socket(socket.AF_UNIX) as server:  # names of sockets are short
+            with pytest.MonkeyPatch.context() as patch, socket.socket(socket.AF_UNIX) as server:
+                patch.chdir(path.parent)  # names of sockets are short
                 server.bind(path.name)
         case "a device":
             path.symlink_to("/dev/zero")
