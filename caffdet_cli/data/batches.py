@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import get_worker_info
 
 from caffdet_cli.data.dataset import Sample
 from caffdet_cli.data.geometry import Size
@@ -76,22 +76,23 @@ def packed(samples: list[Sample]) -> Parcel:
 def _padded(pictures: tuple[Tensor, ...], height: int, width: int) -> Tensor:
     """(B, 3, height, width) uint8; float32 in 0..1 where one of them has more than 8 bits."""
     shallow = all(picture.dtype == torch.uint8 for picture in pictures)
-    scaled = (picture if shallow or picture.dtype != torch.uint8 else picture / 255 for picture in pictures)
-    batch: Tensor = default_collate([_planes(picture, height, width) for picture in scaled])  # knows shared memory
-    return batch
+    pixels = torch.empty(len(pictures), 3, height, width, dtype=torch.uint8 if shallow else torch.float32)
+    if get_worker_info() is not None:
+        pixels.share_memory_()  # type: ignore[no-untyped-call]  # now, while there is nothing to copy
+    for row, picture in zip(pixels, pictures, strict=True):
+        _put(picture if shallow or picture.dtype != torch.uint8 else picture / 255, row)
+    return pixels
 
 
-def _planes(picture: Tensor, height: int, width: int) -> Tensor:
-    """A picture in the corner of zeros, channel by channel."""
+def _put(picture: Tensor, row: Tensor) -> None:
+    """A picture into the corner of (3, height, width), and zeros around it."""
     rows, columns = picture.shape[1:]
-    planes = torch.empty(3, height, width, dtype=picture.dtype)
-    planes[:, rows:], planes[:, :, columns:] = 0, 0
-    place = planes[:, :rows, :columns]
+    row[:, rows:], row[:, :, columns:] = 0, 0
+    place = row[:, :rows, :columns]
     if picture.stride(0) == 1:  # pixel by pixel, as it was decoded: torch would need seven times as long
         cv2.split(picture.permute(1, 2, 0).numpy(), list(place.numpy()))
     else:
         place.copy_(picture)
-    return planes
 
 
 def unpacked(parcel: Parcel, reference: int) -> Loaded:
@@ -126,8 +127,8 @@ def _moved(pictures: Pictures, device: torch.device | str, input: Input) -> Pict
     pixels = normalised(moved.pixels, input.mean, input.std)
     sizes = (pictures.sizes * pictures.present[:, None]).tolist()  # asked of the CPU: no device is waited for
     # For so little torch would wake threads, and those wait in a loop on a core that a worker needs.
-    places = pixels.numpy() if pixels.device.type == "cpu" else pixels
-    for place, (height, width) in zip(places, sizes, strict=True):
-        place[:, height:] = 0
-        place[:, :, width:] = 0
+    places = pixels.numpy() if pixels.device.type == "cpu" and not pixels.requires_grad else pixels
+    for row, (height, width) in enumerate(sizes):
+        places[row, :, height:] = 0
+        places[row, :, :, width:] = 0
     return moved._replace(pixels=pixels)

@@ -1,26 +1,20 @@
 """Raw data sets -> paired COCO: reads a layout, checks every picture and box, and writes what fits.
 
-Output folder: `{train,val,test}.json`, as many as the source has, and `dataset.toml`. Pictures stay where they are, or
-are copied into `pictures/`. Or back to a form that other programs read: `export.py`.
+How the output looks is in `exporting/`: `paired.py`, and `export.py` for forms that other programs read.
 """
 
 import os
-import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import tomli_w
-
-from caffdet_cli.data.annotations import AnnotationSet
+from caffdet_cli.data.exporting.dataset_toml import Known
 from caffdet_cli.data.exporting.export import Export, earlier_files, remove_stale, write_back
+from caffdet_cli.data.exporting.paired import Paired, remove_stale_splits, write_paired
 from caffdet_cli.data.exporting.sayable import Target, fitting
 from caffdet_cli.data.findings import FindingLog
-from caffdet_cli.data.formats.coco_folder import is_converted
-from caffdet_cli.data.formats.coco_write import write_coco
-from caffdet_cli.data.formats.layout import SPLITS, LabelPolicy, Raw, Request, SplitName
+from caffdet_cli.data.formats.layout import LabelPolicy, Raw, Request, SplitName
 from caffdet_cli.data.mending import Mended, mend
 from caffdet_cli.data.raw import is_verified, read_raw, source_folder
 from caffdet_cli.errors import DatasetError, Findings, OutputError
@@ -28,11 +22,6 @@ from caffdet_cli.folders import whole_folder
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.base import Spectrum
-from caffdet_cli.settings.load import load_config
-
-_PICTURES = "pictures"
-_OWN = ("voc", "yolo")
-"""Formats of a user's own data."""
 
 
 @dataclass(frozen=True)
@@ -130,17 +119,34 @@ def convert(
                 f"{findings.faults} findings in {source}: {findings.summary()}; nothing was written. "
                 "Mend the files, or leave --strict out to drop or repair them"
             )
-        if part is not None and to is None:
+        if part is not None:
             _write(part, mended, report, request, copy, root)
-        elif part is not None and to is not None:
-            sets = {split: one.annotations for split, one in mended.items()}
-            root_as, made_by = _root_as(root, output), f"{_made_by(format)} --to {to}"
-            write_back(part, Export(to, sets, raw.spectra, root, root_as, copy, made_by, raw.release, request))
     if report.written and to is None:
-        _remove_stale(output, report)
+        remove_stale_splits(output, report.splits.keys())
     elif report.written:
         remove_stale(output, earlier)
     return report
+
+
+def _write(
+    part: Path, mended: Mapping[SplitName, Mended], report: ConvertReport, request: Request, copy: bool, root: Path
+) -> None:
+    root_as, made_by = _root_as(root, report.output), _made_by(report.format)
+    if report.to is not None:
+        sets = {split: one.annotations for split, one in mended.items()}
+        made_by = f"{made_by} --to {report.to}"
+        write_back(part, Export(report.to, sets, report.spectra, root, root_as, copy, made_by, report.release, request))
+        return
+    known = Known(
+        report.format,
+        report.dataset,
+        report.source,
+        report.output.name,
+        report.classes,
+        report.spectra,
+        report.label_spectrum,
+    )
+    write_paired(part, Paired(mended, known, root, root_as, copy, made_by, report.release, request))
 
 
 @contextmanager
@@ -209,99 +215,7 @@ def _report(
     )
 
 
-def _write(
-    part: Path,
-    mended: Mapping[SplitName, Mended],
-    report: ConvertReport,
-    request: Request,
-    copy: bool,
-    pictures: Path,
-) -> None:
-    root, made_by = pictures, _made_by(report.format)
-    root_as = None if copy else _root_as(root, report.output)
-    for split, (annotations, other_sizes) in mended.items():
-        if copy:
-            root = part / _PICTURES
-            annotations = _copied(annotations, root, pictures, split, request)
-        write_coco(
-            annotations,
-            part / f"{split}.json",
-            root=root,
-            root_as=root_as,
-            made_by=made_by,
-            release=report.release,
-            other_sizes=other_sizes,
-        )
-    (part / "dataset.toml").write_text(f"# {made_by}\n{_toml(report)}", encoding="utf-8", newline="\n")
-
-
-def _remove_stale(output: Path, report: ConvertReport) -> None:
-    """Splits of an earlier conversion that this one does not have; files that others made stay."""
-    for split in set(SPLITS) - report.splits.keys():
-        path = output / f"{split}.json"
-        if path.is_file():
-            with path.open("rb") as file:
-                ours = b'"made_by": "caffdet ' in file.read(4096)
-            if ours:
-                path.unlink()
-
-
 def _root_as(source: Path, output: Path) -> str:
     """How annotation files in `output` call the source: relative where the two lie close together."""
     relative = Path(os.path.relpath(source, output))
     return relative.as_posix() if relative.parts.count("..") <= 1 else source.as_posix()
-
-
-def _copied(
-    annotations: AnnotationSet, root: Path, pictures: Path, split: SplitName, request: Request
-) -> AnnotationSet:
-    """The same annotations with their pictures copied below `root`, in the folders that they have in `pictures`."""
-    examples = []
-    for example in request.progress.track(annotations.examples, f"copying pictures of {split}"):
-        rgb, ir = (None if path is None else _copy(path, root, pictures) for path in (example.rgb, example.ir))
-        examples.append(replace(example, rgb=rgb, ir=ir))
-    return replace(annotations, examples=tuple(examples))
-
-
-def _copy(picture: Path, root: Path, source: Path) -> Path:
-    target = root / picture.relative_to(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(picture, target)
-    return target
-
-
-def _toml(report: ConvertReport) -> str:
-    """`dataset.toml`: the [data] table of the settings. What is known of a shipped data set comes from there."""
-    own = report.format in _OWN  # what learns from random weights
-    kind = "caff-lite-dino" if len(report.spectra) == 2 else "lite-dino"
-    table = {
-        "name": re.sub(r"[^\w.+-]", "-", report.output.name) if own else report.dataset,
-        "root": ".",
-        "classes": list(report.classes),
-        "label_spectrum": report.label_spectrum,
-        "model": f"{kind}-r18" if own else f"{kind}-r50",
-        "recipe": "from-scratch" if own else "caff-lite",
-        **_known(report),
-        "splits": {split: {"annotations": [f"{split}.json"]} for split in report.splits},
-    }
-    document: dict[str, object] = {"data": {key: value for key, value in table.items() if value != ""}}
-    alone = load_config(model=str(table["model"])).config.model.spectra == ("rgb",)
-    if alone and report.label_spectrum == "ir":  # the shipped models of one spectrum look at RGB
-        document["model"] = {"spectra": ["ir"]}
-    return tomli_w.dumps(document)
-
-
-def _known(report: ConvertReport) -> dict[str, str]:
-    """Licence and home page of a shipped data set; of one of single pictures also its model and recipe."""
-    if report.format in _OWN:
-        return {}
-    again = report.format == "coco" and is_converted(report.source)
-    data = load_config(dataset=str(report.source) if again else report.dataset).config.data
-    known = {"licence": data.licence, "homepage": data.homepage}
-    if again:
-        known["name"] = data.name
-    own = load_config(model=data.model).config.model if data.model else None
-    single = own is not None and len(own.spectra) == 1  # a set whose pictures are no pairs names what fits it
-    if report.format == "coco" or single:
-        known |= {key: value for key, value in (("model", data.model), ("recipe", data.recipe)) if value}
-    return known

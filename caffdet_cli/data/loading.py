@@ -60,7 +60,7 @@ class Loader(DataLoader[Loaded]):
     """Loads the batches of `sampler`, in `workers` processes that live on between epochs (0: in this process).
 
     Args:
-        pin_memory: only of use before a copy to a CUDA device.
+        pin_memory: of the pixels; only of use before a copy to a CUDA device.
     """
 
     def __init__(self, dataset: PairDataset, sampler: EpochSampler, workers: int, pin_memory: bool = False):

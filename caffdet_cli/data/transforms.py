@@ -253,8 +253,7 @@ def _looked_up(pictures: Tensor, mean: tuple[float, ...], std: tuple[float, ...]
     levels = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
     tables = _computed(levels, mean, std).numpy()  # (3, 1, 256)
     result = torch.empty(pictures.shape, dtype=torch.float32)
-    size = pictures.shape[-2:]
-    planes = pictures.contiguous().view(-1, *size).numpy(), result.view(-1, *size).numpy()  # (n * 3, h, w)
+    planes = (each.flatten(0, -3).numpy() for each in (pictures.contiguous(), result))  # (n * 3, h, w)
     for number, (plane, place) in enumerate(zip(*planes, strict=True)):
         cv2.LUT(plane, tables[number % 3], dst=place)
     return result

@@ -14,7 +14,7 @@ from caffdet_cli.models.fusion.caff import Caff, RowAttention, keep_alone, row_c
 class RowFusion(nn.Module):
     """A fusion of one level, whose weights it takes over; see `can_multiply`.
 
-    As matrices it computes on the CPU in float32; elsewhere, and under autocast, as the fusion itself does.
+    It multiplies on the CPU in float32, where it is neither differentiated nor compiled; else it is the fusion itself.
     """
 
     def __init__(self, fusion: Caff):
@@ -23,7 +23,7 @@ class RowFusion(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, present: Tensor) -> Tensor:
         """Two maps (B, C, H, W) and (B, 2) bool, which of the spectra are there -> (B, C, H, W)."""
-        if first.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        if not self._multiplies(first, second):
             fused: Tensor = self.fusion(first, second, present)
             return fused
         code = row_column_code(first)
@@ -32,6 +32,12 @@ class RowFusion(nn.Module):
             self._join(one.flatten(1), two.flatten(1), self._attended(one, two, code), place.flatten(1))
         fused = self.fusion.join[1](fused)
         return keep_alone(fused, first, second, present) if self.fusion.bypass_absent else fused
+
+    def _multiplies(self, first: Tensor, second: Tensor) -> bool:
+        kinds = {(each.device.type, each.dtype) for each in (first, second, self.fusion.reduce.weight)}
+        differentiated = torch.is_grad_enabled() and (first.requires_grad or second.requires_grad)
+        plain = not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+        return kinds == {("cpu", torch.float32)} and plain and not differentiated
 
     def _attended(self, first: Tensor, second: Tensor, code: Tensor) -> Tensor:
         """Two maps (C, H, W) of one picture and their code -> (C, H * W)."""
@@ -51,9 +57,9 @@ class RowFusion(nn.Module):
         assert isinstance(join, nn.Conv2d)
         parts = (first, second, reduced)
         weights = torch.split(_matrix(join), [len(part) for part in parts], dim=1)
-        torch.addmm(_bias(join), weights[0], parts[0], out=place)
-        for weight, part in zip(weights[1:], parts[1:], strict=True):
-            place.addmm_(weight, part)
+        start = _bias(join)
+        for weight, part in zip(weights, parts, strict=True):
+            start = torch.addmm(start, weight, part, out=place)
 
 
 def can_multiply(fusion: nn.Module) -> bool:

@@ -1,6 +1,8 @@
 """Batches: padding, the way out of a worker, the device."""
 
+import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from caffdet_cli.data.batches import collate, packed, to_device, unpacked
 from caffdet_cli.data.dataset import Sample
@@ -70,27 +72,39 @@ def test_deep_and_shallow_pictures_share_a_batch():
     assert batch.spectra[0].pixels[:, 0, 0, 0].tolist() == [1.0, 0.5]
 
 
-def test_pictures_that_come_pixel_by_pixel_are_the_same():
-    pixels = torch.randint(0, 256, (4, 9, 3), dtype=torch.uint8)
-    by_pixel, by_channel = pixels.permute(2, 0, 1), pixels.permute(2, 0, 1).contiguous()
-    larger = torch.randint(0, 256, (3, 6, 11), dtype=torch.uint8)
-    flipped = larger.flip(2)[:, 1:, 1:-1]  # a window of a picture
-    samples = [
-        sample(4, 9)._replace(pictures=(by_pixel, by_channel)),
-        sample(5, 9)._replace(pictures=(flipped, flipped)),
-    ]
-    first, second = collate(samples, reference=0)[0].spectra
-    assert torch.equal(first.pixels, second.pixels)
-    assert torch.equal(first.pixels[0, :, :4], by_pixel)
-    assert torch.equal(first.pixels[1], flipped)
-    assert not first.pixels[0, :, 4:].any()
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_pictures_are_put_in_whatever_order_their_numbers_lie(dtype):
+    pixels = torch.randint(0, 256, (5, 8, 3), dtype=torch.uint8).to(dtype)
+    by_pixel, larger = pixels.permute(2, 0, 1), torch.randint(0, 256, (3, 8, 11), dtype=torch.uint8).to(dtype)
+    forms = [by_pixel, by_pixel.contiguous(), by_pixel[:1].expand(3, -1, -1), larger.flip(2)[:, 1:6, 2:-1]]
+    whole = torch.full((3, 7, 12), 7, dtype=dtype)
+    for form in forms:
+        samples = [
+            sample(7, 12)._replace(pictures=(whole, whole)),
+            sample(5, 8)._replace(pictures=(form, whole[:, :5, :8])),
+        ]
+        expected = torch.zeros(3, 7, 12, dtype=dtype)
+        expected[:, :5, :8] = form
+        first, second = collate(samples, reference=0)[0].spectra
+        assert torch.equal(first.pixels, torch.stack([whole, expected]))
+        assert torch.equal(second.pixels[1, :, :5, :8], whole[:, :5, :8])
 
 
 def test_only_pixels_cross_as_tensors():
     parcel = packed([sample(4, 9), sample(6, 5)])
     assert len(parcel.pixels) == 2
-    assert not any(isinstance(part, torch.Tensor) for each in parcel.facts for part in each)
+    assert not any(isinstance(part, torch.Tensor) for part in tree_leaves(parcel.facts))
     batch, targets = unpacked(parcel, reference=1)
     assert batch.reference == 1
     assert [each.labels.tolist() for each in targets] == [[0, 1], [0, 1]]
     assert all(each.boxes.dtype == torch.float32 for each in targets)
+
+
+def test_pixels_may_be_differentiated():
+    batch, _ = collate([sample(4, 9), sample(6, 5)], reference=0)
+    pixels = batch.spectra[0].pixels.requires_grad_()
+    moved = to_device(batch, "cpu", Input(std=(0.5, 0.5, 0.5)))
+    moved.spectra[0].pixels.sum().backward()
+    assert pixels.grad is not None
+    assert pixels.grad[0, 0, 0, 0] == 2
+    assert pixels.grad[0, 0, 5, 0] == 0

@@ -42,6 +42,33 @@ def test_under_autocast_it_is_the_fusion_itself():
         assert torch.equal(RowFusion(fusion)(first, second, PRESENT), fusion(first, second, PRESENT))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_numbers_than_float32_are_left_to_the_fusion(dtype):
+    fusion = caff().to(dtype)
+    first, second = (each.to(dtype) for each in maps(torch.channels_last))
+    with torch.inference_mode():
+        assert torch.equal(RowFusion(fusion)(first, second, PRESENT), fusion(first, second, PRESENT))
+
+
+def test_gradients_reach_the_maps():
+    fusion = caff()
+    first, second = (each.requires_grad_() for each in maps(torch.channels_last))
+    RowFusion(fusion)(first, second, PRESENT).square().sum().backward()
+    found = first.grad, second.grad
+    first.grad = second.grad = None
+    fusion(first, second, PRESENT).square().sum().backward()
+    assert all(torch.equal(a, b) for a, b in zip(found, (first.grad, second.grad), strict=True))
+
+
+def test_an_exported_fusion_takes_any_number_of_pictures():
+    fusion = RowFusion(caff())
+    shapes = ({0: torch.export.Dim("pictures", min=1, max=8)},) * 3
+    with torch.no_grad():
+        program = torch.export.export(fusion, (*maps(torch.contiguous_format), PRESENT), dynamic_shapes=shapes)
+        alone = [each[:1] for each in (*maps(torch.contiguous_format), PRESENT)]
+        torch.testing.assert_close(program.module()(*alone), fusion(*alone), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.gpu
 def test_on_a_gpu_it_is_the_fusion_itself():
     fusion = caff().cuda()
