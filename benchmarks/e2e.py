@@ -161,6 +161,7 @@ class Side(NamedTuple):
             case "plain":
                 return inference(network, batch, "reference", "fp32")
             case "ours":
+                torch.set_flush_denormal(True)  # as `caffdet predict` does
                 return inference(prepare(network, self.precision), batch, "native", self.precision)
         return in_onnx_runtime(network, batch, self.kind, self.threads)
 

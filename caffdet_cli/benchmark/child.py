@@ -90,8 +90,10 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=(request["folder"],), daemon=True).start()
     try:
         from caffdet_cli.benchmark.report import answer
+        from caffdet_cli.denormals import denormals_as_zero
 
-        said: dict[str, Any] = {"found": answer(request)}
+        with denormals_as_zero():  # as `caffdet predict` computes
+            said: dict[str, Any] = {"found": answer(request)}
     except Exception as error:
         said = {"error": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}
         if isinstance(error, OSError):

@@ -26,7 +26,7 @@ def command(
 
     from caffdet_cli.commands.live import make_watch
     from caffdet_cli.demo import run_demo
-    from caffdet_cli.engine.denormals import denormals_as_zero
+    from caffdet_cli.denormals import denormals_as_zero
 
     with denormals_as_zero():
         folder, figures = run_demo(

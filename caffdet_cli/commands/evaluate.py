@@ -132,14 +132,20 @@ def command(
         "progress": progress,
         **fused,
     }
+    from caffdet_cli.denormals import denormals_as_zero
+
     if metric == "mr":
         from caffdet_cli.evaluation.miss_rate_detector import evaluate_miss_rate_of
 
-        _show_miss_rates(evaluate_miss_rate_of(weights, dataset, settings, compatible=compatible, **how), json)
+        with denormals_as_zero():
+            rates = evaluate_miss_rate_of(weights, dataset, settings, compatible=compatible, **how)
+        _show_miss_rates(rates, json)
         return
     from caffdet_cli.evaluation.detector import evaluate
 
-    _show(evaluate(weights, dataset, **how), json, progress)
+    with denormals_as_zero():
+        scored = evaluate(weights, dataset, **how)
+    _show(scored, json, progress)
 
 
 def _fused(weights_ir: str | None, late: list[str] | None) -> dict[str, Any]:

@@ -85,12 +85,16 @@ def _predicted(
     if weights_ir is None:
         if late:
             raise ConfigError(f"--late {late[0]}: it is of two detectors; add --weights-ir WEIGHTS")
+        from caffdet_cli.denormals import denormals_as_zero
         from caffdet_cli.inference.predict import predict
 
-        return predict(weights, output, **how)
+        with denormals_as_zero():
+            return predict(weights, output, **how)
     from caffdet_cli.settings.late import late_settings
 
     settings = late_settings(late or ())  # before torch is imported
+    from caffdet_cli.denormals import denormals_as_zero
     from caffdet_cli.inference.late import predict_late
 
-    return predict_late(weights, weights_ir, output, late=settings, **how)
+    with denormals_as_zero():
+        return predict_late(weights, weights_ir, output, late=settings, **how)

@@ -82,7 +82,7 @@ def command(
         _show_plan(job, json)
         return
     from caffdet_cli.commands.live import make_watch
-    from caffdet_cli.engine.denormals import denormals_as_zero
+    from caffdet_cli.denormals import denormals_as_zero
     from caffdet_cli.engine.train import train
 
     with denormals_as_zero():
