@@ -43,6 +43,7 @@ _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000")
 _FLAGS = (
     cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
 )  # unlike IMREAD_UNCHANGED this applies the EXIF rotation and drops alpha
+_RGB_FLAGS = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB  # of a JPEG alone: wrong for TIFF in OpenCV 5
 _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 _ORIENTATION, _WIDTH, _HEIGHT, _BITS, _EXTRA = 0x0112, 256, 257, 258, 338  # EXIF and TIFF tags
 _TURNED = (5, 6, 7, 8)  # orientations that swap height and width
@@ -82,13 +83,13 @@ def decode(data: bytes, path: Path, enough: int | None = None, *, grey: bool = F
     Raises:
         DatasetError: as `read_picture`.
     """
-    height, width, plain_alpha = _header(io.BytesIO(data), path)
+    height, width, plain_alpha, colour_jpeg = _header(io.BytesIO(data), path)
     if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
         raise _too_large(path)
     is_jpeg = data.startswith(_JPEG)
     if is_jpeg and not _jpeg_ends(data):
         raise DatasetError(f"picture {path} is truncated: its end is missing; fetch or copy it again")
-    flags = _FLAGS if not (is_jpeg and grey) else cv2.IMREAD_GRAYSCALE
+    flags = cv2.IMREAD_GRAYSCALE if is_jpeg and grey else _RGB_FLAGS if colour_jpeg else _FLAGS
     reduction = _reduction(min(height, width), enough) if is_jpeg and enough else 0
     if plain_alpha:
         return Decoded(_without_alpha(data, path), height, width)
@@ -104,7 +105,7 @@ def decode(data: bytes, path: Path, enough: int | None = None, *, grey: bool = F
     if not reduction and pixels.shape[:2] != (height, width):
         says, has = f"{width}x{height}", f"{pixels.shape[1]}x{pixels.shape[0]}"
         raise DatasetError(f"picture {path} has {has} pixels, its header says {says}; save it again as PNG or JPEG")
-    return Decoded(_as_rgb(pixels), height, width)
+    return Decoded(pixels if flags == _RGB_FLAGS else _as_rgb(pixels), height, width)
 
 
 def _as_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -172,7 +173,8 @@ def _too_large(path: Path) -> DatasetError:
 class _Header(NamedTuple):
     height: int  # after the EXIF rotation
     width: int
-    plain_alpha: bool  # a TIFF of 8-bit colours beside an alpha that they are not multiplied by
+    plain_alpha: bool = False  # a TIFF of 8-bit colours beside an alpha that they are not multiplied by
+    colour_jpeg: bool = False  # a JPEG of three channels
 
 
 def _header(file: BinaryIO, path: Path) -> _Header:
@@ -188,8 +190,8 @@ def _header(file: BinaryIO, path: Path) -> _Header:
         raise DatasetError(f"picture {path} cannot be read: {_instead(start)}") from error
 
 
-def _turned(width: int, height: int, orientation: int, plain_alpha: bool = False) -> _Header:
-    return _Header(*((width, height) if orientation in _TURNED else (height, width)), plain_alpha)
+def _turned(width: int, height: int, orientation: int) -> _Header:
+    return _Header(*((width, height) if orientation in _TURNED else (height, width)))
 
 
 def _instead(start: bytes) -> str:
@@ -209,7 +211,8 @@ def _tiff_header(start: bytes, file: BinaryIO) -> _Header:
     file.seek(directory.next)
     directory.load(file)
     plain_alpha = directory.get(_EXTRA) == (2,) and directory.get(_BITS) == (8, 8, 8, 8)
-    return _turned(int(directory[_WIDTH]), int(directory[_HEIGHT]), int(directory.get(_ORIENTATION, 1)), plain_alpha)
+    size = _turned(int(directory[_WIDTH]), int(directory[_HEIGHT]), int(directory.get(_ORIENTATION, 1)))
+    return size._replace(plain_alpha=plain_alpha)
 
 
 def _without_alpha(data: bytes, path: Path) -> NDArray[Any]:
@@ -223,7 +226,8 @@ def _without_alpha(data: bytes, path: Path) -> NDArray[Any]:
 
 def _other_header(file: BinaryIO) -> _Header:
     with Image.open(file, formats=_FORMATS) as picture:
-        return _turned(*picture.size, _orientation(picture) if picture.format in _ROTATED else 1)
+        size = _turned(*picture.size, _orientation(picture) if picture.format in _ROTATED else 1)
+        return size._replace(colour_jpeg=picture.format in ("JPEG", "MPO") and picture.mode == "RGB")
 
 
 def _orientation(picture: Image.Image) -> int:
