@@ -78,7 +78,8 @@ def _padded(pictures: tuple[Tensor, ...], height: int, width: int) -> Tensor:
     shallow = all(picture.dtype == torch.uint8 for picture in pictures)
     pixels = torch.empty(len(pictures), 3, height, width, dtype=torch.uint8 if shallow else torch.float32)
     if get_worker_info() is not None:
-        pixels.share_memory_()  # type: ignore[no-untyped-call]  # now, while there is nothing to copy
+        # Where they must be in the end: now there is nothing to copy yet.
+        pixels.share_memory_()  # type: ignore[no-untyped-call]  # torch has no types for it
     for row, picture in zip(pixels, pictures, strict=True):
         _put(picture if shallow or picture.dtype != torch.uint8 else picture / 255, row)
     return pixels

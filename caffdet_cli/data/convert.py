@@ -6,7 +6,7 @@ How the output looks is in `exporting/`: `paired.py`, and `export.py` for forms 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from caffdet_cli.data.exporting.dataset_toml import Known
@@ -48,7 +48,7 @@ class ConvertReport:
     verified: bool  # False: the layout was written from a description, and never tried on real files
     release: str  # which annotations these are, where several were published
     dataset: str  # the shipped data set that it is
-    to: Target | None = None  # None: paired COCO
+    to: Target | None  # None: paired COCO
 
 
 def convert(
@@ -113,7 +113,7 @@ def convert(
         _keep_apart(root, output)
         if to is not None:
             mended = fitting(to, mended, raw.spectra, request)
-        report = replace(_report(format, output, raw, mended, request, written=part is not None), to=to)
+        report = _report(format, output, raw, mended, request, to, written=part is not None)
         if strict and findings.faults:
             raise Findings(
                 f"{findings.faults} findings in {source}: {findings.summary()}; nothing was written. "
@@ -189,7 +189,14 @@ def _distinct(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _report(
-    format: str, output: Path, raw: Raw, mended: Mapping[SplitName, Mended], request: Request, *, written: bool
+    format: str,
+    output: Path,
+    raw: Raw,
+    mended: Mapping[SplitName, Mended],
+    request: Request,
+    to: Target | None,
+    *,
+    written: bool,
 ) -> ConvertReport:
     sets = {split: one.annotations for split, one in mended.items()}
     splits = {
@@ -212,6 +219,7 @@ def _report(
         verified=is_verified(format) and raw.verified,
         release=raw.release,
         dataset=raw.dataset or format,
+        to=to,
     )
 
 

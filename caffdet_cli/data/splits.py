@@ -80,7 +80,9 @@ def dataset_root(data: Data, root: Path | None = None) -> Path:
     called = _called(data)
     if chosen is None:
         place = f"set CAFFDET_DATA to the folder that holds {data.name}/" if data.name else "write root in its TOML"
-        raise DatasetError(f"nothing says where the files of {called} are; give --data-root DIR, or {place}")
+        is_here = bool(data.name) and Path(data.name, "dataset.toml").is_file()
+        folder = f"; if you mean the folder that is here, write --dataset ./{data.name}" if is_here else ""
+        raise DatasetError(f"nothing says where the files of {called} are; give --data-root DIR, or {place}{folder}")
     if not chosen.is_dir():
         state = "is a file" if chosen.exists() else "is not there"
         raise DatasetError(f"{called}: the folder {chosen} {state}; give its place with --data-root DIR")

@@ -34,11 +34,11 @@ def prepare(detector: Detector, precision: str = "fp32") -> Detector:
     pyramid = detector.pyramid
     if isinstance(pyramid, PairPyramid):
         pyramid.backbones = nn.ModuleList(_folded(backbone, precision) for backbone in pyramid.backbones)
-        _lay(pyramid.necks, pyramid.backbones[0])
+        _lay_as_given(pyramid.necks, pyramid.backbones[0])
         pyramid.fusions = nn.ModuleList(_multiplying(fusion) for fusion in pyramid.fusions)
     elif isinstance(pyramid, Pyramid):
         pyramid.backbone = _folded(pyramid.backbone, precision)
-        _lay(pyramid.neck, pyramid.backbone)
+        _lay_as_given(pyramid.neck, pyramid.backbone)
     detector.heads.last_only = True
     return detector
 
@@ -67,8 +67,9 @@ def _folded(backbone: nn.Module, precision: str) -> nn.Module:
     return folded.to(torch.bfloat16) if precision == "bf16" else folded
 
 
-def _lay(neck: nn.Module, backbone: nn.Module) -> None:
-    if not isinstance(backbone, ResNet):  # that is, not one that could not be folded
+def _lay_as_given(neck: nn.Module, backbone: nn.Module) -> None:
+    """Channels last behind a folded ResNet and a Swin; a ResNet that could not be folded gives its maps by channel."""
+    if not isinstance(backbone, ResNet):
         neck.to(memory_format=torch.channels_last)
 
 

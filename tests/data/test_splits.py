@@ -75,6 +75,16 @@ def test_no_known_root_says_what_to_give(shipped, monkeypatch):
         load_split(shipped)
 
 
+def test_a_converted_folder_with_a_shipped_name_is_pointed_out(shipped, converted, monkeypatch):
+    monkeypatch.delenv("CAFFDET_DATA", raising=False)
+    monkeypatch.chdir(converted.parent)
+    with pytest.raises(DatasetError, match=r"write --dataset \./llvip$"):
+        load_split(shipped, "train")
+    monkeypatch.chdir(converted)
+    with pytest.raises(DatasetError, match=r"that holds llvip/$"):
+        load_split(shipped, "train")
+
+
 def test_a_root_that_is_missing_empty_or_something_else_is_told_apart(tmp_path, shipped):
     (tmp_path / "empty").mkdir()
     picture(tmp_path / "other/a.jpg")
