@@ -15,7 +15,7 @@ from caffdet_cli.engine.job import new_job
 from caffdet_cli.engine.train import run
 from caffdet_cli.engine.watch import Watch
 from caffdet_cli.evaluation.detector import detect, evaluate, to_categories
-from caffdet_cli.inference.predictor import How, choose_device
+from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.paths import fresh_folder, friendly_writes, numbered_folder, write_text
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.load import load_config

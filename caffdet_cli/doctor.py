@@ -130,15 +130,13 @@ def _speed(report: Report) -> None:
 
     for about in about_operators():
         report.speed.append(Line(f"deformable attention, {about.device}", about.implementation, about.note))
-    if torch.cuda.is_available():
-        fast = torch.cuda.is_bf16_supported()
-        report.speed.append(
-            Line("--precision bf16", "fast" if fast else "slow", "on cuda" if fast else "this GPU emulates it")
-        )
-    else:
-        fast = {"amx_bf16", "avx512_bf16"} & _cpu_flags()
-        note = f"on this CPU ({', '.join(sorted(fast))})" if fast else "this CPU emulates it; use fp32"
-        report.speed.append(Line("--precision bf16", "fast" if fast else "slow", note))
+    from caffdet_cli.inference.device import HALF_TYPES, about_precision
+
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for precision in HALF_TYPES:
+        is_fast, why = about_precision(precision, place)
+        report.speed.append(Line(f"--precision {precision}", "fast" if is_fast else "slow", why))
+    if place.type == "cpu":
         report.speed.append(Line("training", "CPU only", "small models and pictures; the published models need a GPU"))
 
 
@@ -146,15 +144,6 @@ def _evaluation(report: Report) -> None:
     from caffdet_cli.evaluation.engines import about_engine
 
     report.speed.append(Line("caffdet eval, COCO figures", *about_engine()))
-
-
-def _cpu_flags() -> set[str]:
-    """What the processor can do, as Linux lists it; empty elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return set()
-    return {flag for line in text.splitlines() if line.startswith("flags") for flag in line.split()}
 
 
 def _folders(report: Report) -> None:

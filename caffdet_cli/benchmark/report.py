@@ -20,7 +20,8 @@ from caffdet_cli.benchmark.request import Subject, parsed_size, spectra_given, s
 from caffdet_cli.benchmark.timing import Latency, Memory, end_to_end, machine, measure, network_alone, noise_batch
 from caffdet_cli.data.geometry import resize_size
 from caffdet_cli.errors import CaffdetError, ConfigError
-from caffdet_cli.inference.predictor import Given, Predictor, choose_device
+from caffdet_cli.inference.device import choose_device
+from caffdet_cli.inference.predictor import Given, Predictor
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.models.build import detector
 from caffdet_cli.progress import Bars, Progress
@@ -131,8 +132,7 @@ def benchmark(
     """
     progress = progress or Bars()
     shape = None if size is None else parsed_size(size)
-    place = choose_device(device)
-    check_precision(precision, place)
+    place = choose_device(device, precision)
     repeated = repetitions or (50 if place.type == "cuda" else 10)
     plans = []
     for subject in subjects(models, weights, overrides, fusions):
@@ -155,18 +155,6 @@ def usual_size(model: Model) -> tuple[int, int]:
     """Height and width that a picture of a usual camera has after the model's resizing."""
     height, width = resize_size(*_CAMERA, model.input.short_side, model.input.max_side)
     return height, width
-
-
-def check_precision(precision: str, device: torch.device) -> None:
-    """Refuse numbers that a device does not compute in.
-
-    Raises:
-        ConfigError: names both.
-    """
-    if precision == "fp32" or device.type == "cpu":
-        return
-    if device.type != "cuda" or not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise ConfigError(f"--precision {precision}: {device} does not compute in it; take --precision fp32")
 
 
 def operations_of(subject: Subject, height: int, width: int) -> Count:

@@ -6,7 +6,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 
 from caffdet_cli.data.batches import collate, to_device
 from caffdet_cli.data.dataset import PairDataset
+from caffdet_cli.inference.device import autocast
 from caffdet_cli.inference.predictor import Given, Predictor, only
 from caffdet_cli.inference.sources import picture_set
 from caffdet_cli.progress import Progress
@@ -80,11 +80,9 @@ def synchronize(device: torch.device) -> None:
 def network_alone(predictor: Predictor, batch: Batch, given: Given) -> Call:
     """One forward pass on pictures that are on the device already."""
     shown = to_device(only(batch, predictor.spectra, given), predictor.device, predictor.input)
-    half = predictor.precision == "bf16"
 
     def call() -> object:
-        autocast = torch.autocast(predictor.device.type, torch.bfloat16) if half else nullcontext()
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), autocast(predictor.device, predictor.precision):
             return predictor.detector(shown)
 
     return call

@@ -52,6 +52,7 @@ def command(
         int | None, typer.Option("--repeat", min=1, metavar="N", help="Timed calls. Default: 10, on a GPU 50.")
     ] = None,
     paper: Annotated[bool, typer.Option("--paper", help=_PAPER_HELP)] = False,
+    offline: options.Offline = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -27,7 +27,7 @@ def command(
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every released file.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="What there is; nothing is fetched.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing; check what is at hand.")] = False,
+    offline: options.Offline = False,
     overwrite: options.Overwrite = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -49,7 +49,7 @@ def command(
     if not names and not all_ and not list_:
         raise _nothing_said(registry().values())
     entries = chosen(names) if names else list(registry().values())
-    how = ways(offline)
+    how = ways()
     if list_:
         _show_list(entries, json)
     elif dry_run:

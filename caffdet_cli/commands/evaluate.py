@@ -73,6 +73,7 @@ def command(
     batch: options.Batch = 1,
     workers: options.Workers = 2,
     output: options.Output = None,
+    offline: options.Offline = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -47,7 +47,7 @@ def build_command(
 @app.command("test")
 def try_command(device: options.Device = "auto", json: options.Json = False, debug: options.Debug = False) -> None:
     """Compare the operators with their definition, forward in double and float, and check gradients."""
-    from caffdet_cli.inference.predictor import choose_device
+    from caffdet_cli.inference.device import choose_device
     from caffdet_cli.kernels.trial import implementation_of, trials
 
     place = choose_device(device)

@@ -3,9 +3,33 @@
 A command takes them as `dataset: options.Dataset`, with its own default where it has one.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import typer
+
+
+def _go_offline(context: typer.Context, said: bool) -> bool:
+    if said:
+        context.with_resource(_offline())
+    return said
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """As long as the command runs; files are looked up far below it, and in processes that it starts."""
+    before = os.environ.get("CAFFDET_OFFLINE")
+    os.environ["CAFFDET_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CAFFDET_OFFLINE"]
+        else:
+            os.environ["CAFFDET_OFFLINE"] = before
+
 
 Dataset = Annotated[
     str | None,
@@ -64,7 +88,13 @@ Spectrum = Annotated[
     typer.Option("--spectrum", help="What a pair model is given: both pictures or one of them."),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps.")]
-Precision = Annotated[Literal["fp32", "bf16"] | None, typer.Option("--precision", help="Numbers used for computing.")]
+Precision = Annotated[
+    Literal["fp32", "bf16", "fp16"] | None, typer.Option("--precision", help="Numbers used for computing.")
+]
+TrainedIn = Annotated[
+    Literal["fp32", "bf16"] | None,
+    typer.Option("--precision", help="Numbers used for computing. To detect there is fp16 too."),
+]
 Batch = Annotated[int | None, typer.Option("--batch", min=1, metavar="N", help="Pictures or pairs per step.")]
 Workers = Annotated[
     int | None,
@@ -77,6 +107,9 @@ Score = Annotated[
     float, typer.Option("--score", min=0.0, max=1.0, metavar="X", help="Smallest score that is drawn or written.")
 ]
 Output = Annotated[str | None, typer.Option("--output", "-o", metavar="DIR", help="Where results go; created.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", callback=_go_offline, help="Fetch nothing: use what is at hand ($CAFFDET_OFFLINE).")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist already.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object to standard output and nothing else.")]

@@ -41,6 +41,7 @@ def command(
     precision: options.Precision = None,
     batch: options.Batch = None,
     workers: options.Workers = None,
+    offline: options.Offline = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

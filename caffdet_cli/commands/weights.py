@@ -32,6 +32,7 @@ def add_command(
         str | None,
         typer.Option("--name", metavar="NAME", help="Which released file it is. Default: the one of its file name."),
     ] = None,
+    offline: options.Offline = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -50,7 +51,12 @@ def add_command(
 
 
 @app.command("info")
-def info_command(weights: Which, json: options.Json = False, debug: options.Debug = False) -> None:
+def info_command(
+    weights: Which,
+    offline: options.Offline = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
     """Say what a checkpoint holds, and which model it is of."""
     from caffdet_cli.weights.known import find_weights
 
@@ -81,6 +87,7 @@ def convert_command(
         typer.Option("--classes", metavar="A,B|coco", help="Names of the class slots; coco: those of the 91."),
     ] = None,
     set_: options.Set = None,
+    offline: options.Offline = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -118,6 +125,7 @@ def check_command(
     ] = 50,
     set_: options.Set = None,
     device: options.Device = "auto",
+    offline: options.Offline = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -29,7 +29,8 @@ from caffdet_cli.engine.watch import Moment, Watch
 from caffdet_cli.errors import ConfigError, Stopped, WeightsError
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
 from caffdet_cli.evaluation.detector import to_categories
-from caffdet_cli.inference.predictor import Predictor, choose_device
+from caffdet_cli.inference.device import choose_device
+from caffdet_cli.inference.predictor import Predictor
 from caffdet_cli.inference.prepare import fold_frozen
 from caffdet_cli.losses.detection import criterion_of
 from caffdet_cli.losses.objective import Objective
@@ -299,7 +300,7 @@ class Trainer:
 
 def accelerator(device: str, precision: str) -> Accelerator:
     """accelerate's view of one process and its device."""
-    chosen = choose_device(device)
+    chosen = choose_device(device, precision)
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)
     AcceleratorState._reset_state(reset_partial_state=True)  # it remembers the device and precision of the last run

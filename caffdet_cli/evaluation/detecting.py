@@ -6,8 +6,9 @@ from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.detections import Found
 from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.data.splits import class_slots
+from caffdet_cli.inference.device import How
 from caffdet_cli.inference.members import Member
-from caffdet_cli.inference.predictor import Given, How, Predictor, relabelled
+from caffdet_cli.inference.predictor import Given, Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.conventions import Conventions

@@ -16,7 +16,8 @@ from caffdet_cli.evaluation.late import DETECTIONS, LATE_FILES, evaluate_late
 from caffdet_cli.evaluation.receipt import published_beside, receipt, write_receipt
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
-from caffdet_cli.inference.predictor import Given, How, choose_device
+from caffdet_cli.inference.device import How, choose_device
+from caffdet_cli.inference.predictor import Given
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.conventions import Conventions
@@ -87,7 +88,8 @@ def evaluate(
         )
     if output is not None:
         fresh_folder(Path(output), overwrite)
-    how = How(choose_device(device), precision or "fp32", batch or 1, 2 if workers is None else workers)
+    numbers = precision or "fp32"
+    how = How(choose_device(device, numbers), numbers, batch or 1, 2 if workers is None else workers)
     main = load_detector(weights)
     others = dict(zip(_ALONE, map(load_detector, against or ()), strict=False))
     check_rivals(others)

@@ -16,6 +16,7 @@ from caffdet_cli.evaluation.detecting import detect, tell_padding, to_categories
 from caffdet_cli.evaluation.receipt import receipt, write_receipt
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
+from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.inference.ensemble import fuse_all
 from caffdet_cli.inference.members import (
     Member,
@@ -27,7 +28,6 @@ from caffdet_cli.inference.members import (
     tell_differences,
     two_members,
 )
-from caffdet_cli.inference.predictor import How, choose_device
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.base import Spectrum
@@ -74,7 +74,7 @@ def evaluate_late(
     """
     if output is not None:
         fresh_folder(Path(output), overwrite)
-    how = How(choose_device(device), precision, batch, workers)
+    how = How(choose_device(device, precision), precision, batch, workers)
     two = two_members(*weights)
     data = load_config(dataset=dataset, overrides=overrides).config.data
     root = place_of(data, Path(data_root) if data_root is not None else None, progress)

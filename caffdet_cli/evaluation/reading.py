@@ -20,7 +20,7 @@ from caffdet_cli.data.splits import load_split
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.evaluation.coco import evaluate_coco
 from caffdet_cli.evaluation.detector import detect, to_categories
-from caffdet_cli.inference.predictor import How, choose_device
+from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.weights.load import load_detector

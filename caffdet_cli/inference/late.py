@@ -11,6 +11,7 @@ from caffdet_cli.data.formats.detections import Found, write_detections
 from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.folders import whole_folder
+from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.inference.ensemble import fuse_all
 from caffdet_cli.inference.members import (
     Member,
@@ -22,7 +23,7 @@ from caffdet_cli.inference.members import (
     two_members,
 )
 from caffdet_cli.inference.predict import Predicted, above, tell_lonely
-from caffdet_cli.inference.predictor import How, Predictor, choose_device, relabelled
+from caffdet_cli.inference.predictor import Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.inference.rigged import check_asked, in_pixels_of, rig_for
 from caffdet_cli.inference.sources import picture_set
@@ -82,7 +83,8 @@ def predict_late(
     """
     progress = progress or Bars()
     fresh_folder(Path(output), overwrite)
-    how = How(choose_device(device), precision or "fp32", batch or 1, workers or 0)
+    numbers = precision or "fp32"
+    how = How(choose_device(device, numbers), numbers, batch or 1, workers or 0)
     two = two_members(weights, weights_ir)
     place = _place(two, rgb, ir, boxes)
     joint = _joint(two, place, progress)

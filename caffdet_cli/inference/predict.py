@@ -10,7 +10,8 @@ from caffdet_cli.data.formats.detections import DetectionArrays, write_detection
 from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.folders import whole_folder
-from caffdet_cli.inference.predictor import Predictor, choose_device, relabelled
+from caffdet_cli.inference.device import choose_device
+from caffdet_cli.inference.predictor import Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.inference.rigged import check_asked, in_pixels_of, rig_for
 from caffdet_cli.inference.sources import picture_set
@@ -68,7 +69,8 @@ def predict(
     """
     progress = progress or Bars()
     fresh_folder(Path(output), overwrite)
-    place = choose_device(device)
+    numbers = precision or "fp32"
+    place = choose_device(device, numbers)
     loaded = load_detector(weights)
     conventions = loaded.conventions
     if not conventions.classes:
@@ -82,7 +84,6 @@ def predict(
     tell_lonely(lonely, len(pictures.examples), progress)
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
     batches = Loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
-    numbers = precision or "fp32"
     predictor = Predictor(prepare(loaded.detector, numbers), conventions, place, numbers)
     with whole_folder(Path(output), overwrite=overwrite) as folder, closing_workers(batches):
         found = {

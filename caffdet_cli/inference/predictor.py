@@ -1,15 +1,14 @@
-"""A detector ready to look at batches: device, precision, and which spectra it is given."""
+"""A detector ready to look at batches, and which spectra it is given."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
 
 from caffdet_cli.data.batches import Loaded, to_device
 from caffdet_cli.data.formats.detections import DetectionArrays
-from caffdet_cli.errors import ConfigError
+from caffdet_cli.inference.device import autocast
 from caffdet_cli.models.detector import Detector
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.conventions import Conventions
@@ -18,22 +17,13 @@ from caffdet_cli.values import Batch, Detections
 Given = Literal["pair", "rgb", "ir"]
 
 
-class How(NamedTuple):
-    """How a detector computes."""
-
-    device: torch.device
-    precision: str = "fp32"
-    batch: int = 1
-    workers: int = 0
-
-
 class Predictor:
     """Calls a detector on batches, without gradients.
 
     Args:
         conventions: the detector's stream order, and how its pixels are normalised.
         device: as in `choose_device`.
-        precision: "bf16" computes under autocast.
+        precision: "bf16" and "fp16" compute under autocast.
     """
 
     def __init__(self, detector: Detector, conventions: Conventions, device: torch.device, precision: str = "fp32"):
@@ -52,8 +42,7 @@ class Predictor:
         """
         self.detector.eval()
         shown = to_device(only(batch, self.spectra, given), self.device, self.input)
-        autocast = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
-        with autocast:
+        with autocast(self.device, self.precision):
             predictions = self.detector(shown)
         found = self.detector.postprocess(predictions, shown)
         return [Detections(*(part.cpu() for part in each)) for each in found]
@@ -76,27 +65,6 @@ def only(batch: Batch, spectra: tuple[Spectrum, ...], given: Given) -> Batch:
         for spectrum, pictures in zip(spectra, batch.spectra, strict=True)
     ]
     return batch._replace(spectra=tuple(kept))
-
-
-def choose_device(device: str) -> torch.device:
-    """`auto`: CUDA, else MPS, else the CPU; or a device by name.
-
-    Raises:
-        ConfigError: it does not exist here.
-    """
-    if device == "auto":
-        mps = torch.backends.mps.is_available()
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"--device {device}: unknown; use auto, cpu, cuda, cuda:1 or mps") from error
-    found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(
-        chosen.type, 0
-    )
-    if (chosen.index or 0) >= found:
-        raise ConfigError(f"--device {device}: there are {found} of this kind here; `caffdet doctor` shows the devices")
-    return chosen
 
 
 def relabelled(found: Mapping[int | str, DetectionArrays], positions: list[int]) -> dict[int | str, DetectionArrays]:

@@ -13,6 +13,7 @@ in their folded form.
 import torch
 from torch import nn
 
+from caffdet_cli.inference.device import HALF_TYPES
 from caffdet_cli.inference.folded import FoldedResNet, can_fold
 from caffdet_cli.inference.row_fusion import RowFusion, can_multiply
 from caffdet_cli.models.backbones.resnet import ResNet
@@ -25,7 +26,7 @@ def prepare(detector: Detector, precision: str = "fp32") -> Detector:
     """Change a detector in place; once more changes nothing.
 
     Args:
-        precision: "bf16": folded backbones compute in it, outside of autocast.
+        precision: folded backbones compute in it, outside of autocast.
 
     Returns:
         The same detector, in evaluation mode.
@@ -64,7 +65,7 @@ def _folded(backbone: nn.Module, precision: str) -> nn.Module:
     if not can_fold(backbone):
         return backbone
     folded = FoldedResNet(backbone)  # type: ignore[arg-type]  # can_fold has looked
-    return folded.to(torch.bfloat16) if precision == "bf16" else folded
+    return folded.to(HALF_TYPES.get(precision, torch.float32))
 
 
 def _lay_as_given(neck: nn.Module, backbone: nn.Module) -> None:

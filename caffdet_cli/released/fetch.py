@@ -34,7 +34,7 @@ class Ways:
     patience: Patience = field(default_factory=Patience)
 
 
-def ways(offline: bool = False) -> Ways:
+def ways() -> Ways:
     """As the environment says.
 
     Raises:
@@ -43,8 +43,8 @@ def ways(offline: bool = False) -> Ways:
     mirror = os.environ.get("CAFFDET_MIRROR", "").rstrip("/")
     if mirror:
         check_typed(mirror)
-    said = os.environ.get("CAFFDET_OFFLINE", "").lower() not in ("", "0", "false", "no", "off")
-    return Ways(mirror, offline or said, from_environment())
+    offline = os.environ.get("CAFFDET_OFFLINE", "").lower() not in ("", "0", "false", "no", "off")
+    return Ways(mirror, offline, from_environment())
 
 
 def place_of(entry: Entry) -> Path:

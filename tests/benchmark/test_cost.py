@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from caffdet_cli.benchmark.report import benchmark, check_precision, operations_of, usual_size
+from caffdet_cli.benchmark.report import benchmark, operations_of, usual_size
 from caffdet_cli.benchmark.request import Subject, fusion_names, parsed_size, spectra_given, subjects
 from caffdet_cli.errors import ConfigError
 from caffdet_cli.progress import Progress
@@ -94,13 +94,6 @@ def test_a_fusion_that_does_not_fit_the_size_is_left_out_and_told(monkeypatch):
     assert "caff-lite" in found
     assert "caff-hierarchical" not in found
     assert [text for text in told if text.startswith(f"{PAIR}, caff-hierarchical is left out: --size 64x64")]
-
-
-def test_a_device_that_does_not_compute_in_half_precision_is_named():
-    check_precision("bf16", torch.device("cpu"))
-    check_precision("fp32", torch.device("mps"))
-    with pytest.raises(ConfigError, match="--precision bf16: mps does not compute in it; take --precision fp32"):
-        check_precision("bf16", torch.device("mps"))
 
 
 @pytest.mark.slow

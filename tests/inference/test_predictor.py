@@ -1,4 +1,4 @@
-"""What a detector is shown and how: spectra left out, precision, sizes, class names, devices."""
+"""What a detector is shown and how: spectra left out, sizes, class names."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,10 @@ import pytest
 import torch
 from tiny import tiny_batch, tiny_detector, tiny_pair_settings, tiny_settings
 
-from caffdet_cli.errors import ConfigError, DatasetError
+from caffdet_cli.errors import DatasetError
 from caffdet_cli.evaluation.detector import evaluate
 from caffdet_cli.inference.predict import predict
-from caffdet_cli.inference.predictor import Predictor, choose_device, only
+from caffdet_cli.inference.predictor import Predictor, only
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Input
 from caffdet_cli.weights.store import save_weights
@@ -66,19 +66,6 @@ def test_predicting_leaves_generators_gradients_and_threads_alone():
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
     assert all(each.grad is None for each in network.parameters())
-
-
-def test_bf16_finds_about_the_same():
-    network, batch = tiny_detector(tiny_settings()), tiny_batch([(48, 64)])
-    exact, rough = (Predictor(network, Conventions(), torch.device("cpu"), word)(batch)[0] for word in ("fp32", "bf16"))
-    assert rough.scores.sort().values == pytest.approx(exact.scores.sort().values, abs=0.05)
-    assert not torch.equal(rough.scores, exact.scores)
-
-
-def test_a_device_that_is_not_there_is_told_with_what_is():
-    assert choose_device("cpu") == torch.device("cpu")
-    with pytest.raises(ConfigError, match=r"--device cuda:99: there are \d+ of this kind"):
-        choose_device("cuda:99")
 
 
 def test_a_pair_of_different_sizes_is_found_in_pixels_of_the_label_spectrum(make_pairs, tmp_path):

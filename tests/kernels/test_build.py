@@ -131,7 +131,7 @@ def test_processes_that_start_at_once_all_get_the_one_library(source, kernels, c
 def test_a_build_that_is_killed_half_way_is_in_nobodys_way(source, kernels, script, tmp_path):
     begun = tmp_path / "begun"
     slow = script(f'echo $$ > "{begun}.part"; mv "{begun}.part" "{begun}"; exec sleep 100')
-    process = child(source, env={**os.environ, "CXX": str(slow)})
+    process = child(source, env={**os.environ, "CXX": str(slow), "TMPDIR": str(tmp_path)})
     try:
         limit = time.monotonic() + 60
         while not begun.exists():

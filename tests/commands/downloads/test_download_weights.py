@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 import sys
 
@@ -188,15 +189,42 @@ def test_a_changed_file_exits_1_and_names_both(server, refusal):
 # addresses and names in other commands
 
 
-def test_weights_are_named_or_fetched_from_an_address_in_every_command(server, cache, capsys, monkeypatch):
-    predict = ["predict", "--rgb", ".", "-o", "out", "--device", "cpu", "--weights"]
-    assert main([*predict, "mine"]) == 2
-    assert "caffdet download-weights mine" in capsys.readouterr().err
+WITH_WEIGHTS = {
+    "train": ("train", "--dataset", "demo", "-o", "run", "--device", "cpu", "--weights", "{}"),
+    "eval": ("eval", "--dataset", "demo", "--device", "cpu", "--weights", "{}"),
+    "predict": ("predict", "--rgb", ".", "-o", "out", "--device", "cpu", "--weights", "{}"),
+    "benchmark": ("benchmark", "--device", "cpu", "--weights", "{}"),
+    "weights info": ("weights", "info", "{}"),
+    "weights convert": ("weights", "convert", "{}", "-o", "out.safetensors"),
+    "weights check": ("weights", "check", "{}", "--dataset", "demo", "--device", "cpu"),
+}
+
+
+@pytest.mark.parametrize("words", WITH_WEIGHTS.values(), ids=WITH_WEIGHTS)
+def test_weights_are_named_or_fetched_from_an_address(server, cache, capsys, monkeypatch, tmp_path, words):
+    monkeypatch.chdir(tmp_path)
+
+    def said(weights: str, *more: str) -> str:
+        assert main([*(word.format(weights) for word in words), *more]) == 2
+        return capsys.readouterr().err
+
+    assert "caffdet download-weights mine" in said("mine")
+    address = f"{server.address}/a/free.pth"
     server.put("/a/free.pth", CONTENT)
-    assert main([*predict, f"{server.address}/a/free.pth"]) == 2  # it is no checkpoint, and nothing in it runs
-    err = capsys.readouterr().err
-    assert f"fetching {server.address}/a/free.pth into " in err
+    assert "nothing is fetched offline" in said(address, "--offline")
+    assert not server.asked_for("/a/free.pth")
+    err = said(address)  # it is no checkpoint, and nothing in it runs
+    assert f"fetching {address} into " in err
     assert "free-" in err.splitlines()[-1]
+    assert "fetching" not in said(address, "--offline")  # at hand now
     monkeypatch.setenv("CAFFDET_OFFLINE", "1")
-    assert main([*predict, f"{server.address}/a/other.pth"]) == 2
-    assert "offline" in capsys.readouterr().err
+    assert "offline" in said(f"{server.address}/a/other.pth")
+
+
+def test_offline_is_of_one_command_and_ends_with_it(monkeypatch, server, cache, capsys):
+    before = os.environ.get("CAFFDET_OFFLINE")
+    assert main(["weights", "info", f"{server.address}/a/free.pth", "--offline"]) == 2
+    assert os.environ.get("CAFFDET_OFFLINE") == before
+    monkeypatch.setenv("CAFFDET_OFFLINE", "0")
+    assert main(["weights", "info", f"{server.address}/a/free.pth", "--offline"]) == 2
+    assert os.environ["CAFFDET_OFFLINE"] == "0"
