@@ -1,13 +1,11 @@
 """Looks at every picture of a raw data set and makes annotations and pictures fit: sizes, partners, boxes."""
 
-import os
-from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +13,12 @@ from caffdet_cli.data.annotations import AnnotationSet, Example, Objects, label_
 from caffdet_cli.data.findings import Action
 from caffdet_cli.data.formats.layout import Request
 from caffdet_cli.data.images import read_picture
+from caffdet_cli.data.threads import in_threads
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
 
 SMALLEST = 1e-3
 """Width and height of a box in pixels: one that is smaller has no area, and files round it away."""
-
-_THREADS = 8  # decoding lets other threads run
 
 
 class _Probe(NamedTuple):
@@ -58,14 +55,11 @@ def mend(
     mender = _Mender(annotations, spectra, request, whole_boxes)
     kept = []
     paths = [path for example in annotations.examples for path in (example.rgb, example.ir) if path is not None]
-    probes = _probes(paths)
-    try:
+    with closing(in_threads(_probe, paths)) as probes:
         for example in request.progress.track(annotations.examples, f"looking at pictures of {split}"):
             found = {path: next(probes) for path in (example.rgb, example.ir) if path is not None}
             if (fitting := mender.example(example, found)) is not None:
                 kept.append(fitting)
-    finally:
-        probes.close()
     return Mended(replace(annotations, examples=tuple(kept)), mender.other_sizes)
 
 
@@ -77,19 +71,6 @@ def _probe(path: Path) -> _Probe:
         missing = isinstance(error.__cause__, FileNotFoundError) and not path.is_symlink()
         return _Probe(0, 0, str(error).replace(f"picture {path} ", "", 1), missing)  # findings have its place
     return _Probe(width, height, "")
-
-
-def _probes(paths: Iterable[Path]) -> Generator[_Probe, None, None]:
-    """Probes in the order of `paths`, made by several threads."""
-    threads = min(_THREADS, os.cpu_count() or 1)
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(0)  # what is wrong with a picture is said once, by the caller
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            yield from pool.map(_probe, paths)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            cv2.utils.logging.setLogLevel(level)
 
 
 class _Mender:
