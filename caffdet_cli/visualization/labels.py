@@ -10,6 +10,8 @@ Spot = tuple[int, int]  # left, top
 
 _FARTHEST = 4
 """Label heights that a label may be away from the place it would like."""
+_GIVE_UP = 500
+"""So many labels without a place, one after the other, and the picture is full."""
 
 
 def place_labels(
@@ -26,14 +28,16 @@ def place_labels(
         Upper left corners; None where every spot near the box is taken: the box has to do without a label.
     """
     taken = np.zeros((len(sizes), 4), np.int64)  # xyxy, the first `count` rows
-    count = 0
+    count = without = 0
     spots: list[Spot | None] = []
     for box, size, low in zip(boxes.tolist(), sizes, below, strict=True):
-        spot = next((spot for spot in _spots(box, size, low) if _free(spot, size, picture, taken[:count])), None)
+        spot = None if without == _GIVE_UP else _first_free(list(_spots(box, size, low)), size, picture, taken[:count])
         spots.append(spot)
-        if spot is not None:
+        if spot is None:
+            without = min(without + 1, _GIVE_UP)
+        else:
             taken[count] = (*spot, spot[0] + size[0], spot[1] + size[1])
-            count += 1
+            count, without = count + 1, 0
     return spots
 
 
@@ -55,10 +59,12 @@ def _spots(box: Sequence[int], size: Size, low: bool) -> Iterator[Spot]:
             yield from ((x, y) for x in (left, edge, right, left - width, (left + edge) // 2))
 
 
-def _free(spot: Spot, size: Size, picture: Size, taken: NDArray[np.int64]) -> bool:
-    """Whether a label at `spot` is inside the picture and covers no other label."""
-    left, top, right, bottom = *spot, spot[0] + size[0], spot[1] + size[1]
-    if left < 0 or top < 0 or right > picture[0] or bottom > picture[1]:
-        return False
+def _first_free(spots: list[Spot], size: Size, picture: Size, taken: NDArray[np.int64]) -> Spot | None:
+    """The first spot where a label is inside the picture and covers no other label."""
+    left, top = np.array(spots, np.int64).T[:, :, None]  # (spots, 1) each
+    right, bottom = left + size[0], top + size[1]
+    inside = (left >= 0) & (top >= 0) & (right <= picture[0]) & (bottom <= picture[1])
     apart = (taken[:, 2] <= left) | (taken[:, 0] >= right) | (taken[:, 3] <= top) | (taken[:, 1] >= bottom)
-    return bool(apart.all())
+    free = inside[:, 0] & apart.all(axis=1)  # apart: (spots, labels)
+    first = int(free.argmax())
+    return spots[first] if free[first] else None

@@ -17,6 +17,10 @@ Size = tuple[int, int]  # height, width
 
 _SMALLEST = 384
 """Smaller pictures are drawn enlarged to about this height, so that labels have room."""
+_HIGHEST = 4096
+"""Higher pictures are drawn smaller."""
+_WIDEST = 4
+"""Panels are at most so many times as wide as high; a wider picture has an empty strip below it."""
 
 _GREY = (96, 96, 102)
 _KINDS: tuple[tuple[Kind, str], ...] = (("truth", "ground truth"), ("detection", "detection"))
@@ -55,11 +59,13 @@ def draw_pair(
     tall = height or _panel_height(rgb, ir, reference)
     pictures = {"rgb": rgb, "ir": ir}
     panels = [_panel(pictures[name], name, tall, reference, truth, detections) for name in spectra]
-    gap = np.full((panels[0].shape[0], max(2, tall // 128), 3), INK, np.uint8)
-    pair = np.concatenate([part for panel in panels for part in (gap, panel)][1:], axis=1)
+    letters = min(look_for(panel).text for panel in panels)
+    titled = [_titled(panel, name, letters) for panel, name in zip(panels, spectra, strict=True)]
+    gap = np.full((titled[0].shape[0], max(2, tall // 128), 3), INK, np.uint8)
+    pair = np.concatenate([part for panel in titled for part in (gap, panel)][1:], axis=1)
     if not legend:
         return pair
-    return np.concatenate([pair, _legend(pair.shape[1], look_for(panels[0]).text, truth, detections)], axis=0)
+    return np.concatenate([pair, _legend(pair.shape[1], letters, truth, detections)], axis=0)
 
 
 def scaled(objects: Labelled | None, before: Size, after: Size) -> Labelled | None:
@@ -80,7 +86,7 @@ def _reference(rgb: NDArray[np.uint8] | None, ir: NDArray[np.uint8] | None, labe
 
 def _panel_height(rgb: NDArray[np.uint8] | None, ir: NDArray[np.uint8] | None, reference: Size) -> int:
     tall = max((picture.shape[0] for picture in (rgb, ir) if picture is not None), default=reference[0])
-    return tall * -(-_SMALLEST // tall)
+    return min(tall * -(-_SMALLEST // tall), _HIGHEST)
 
 
 def _panel(
@@ -91,18 +97,25 @@ def _panel(
     truth: Labelled | None,
     detections: Labelled | None,
 ) -> Picture:
-    """One spectrum under its name."""
+    """One spectrum."""
     before = reference if picture is None else (picture.shape[0], picture.shape[1])
-    after = (height, max(1, round(before[1] * height / before[0])))
+    wide = max(1, round(before[1] * height / before[0]))
+    after = (height, wide)
+    if wide > _WIDEST * height:
+        after = (max(1, _WIDEST * height * before[0] // before[1]), _WIDEST * height)
     if picture is None:
-        panel = _empty(after, f"no {name} picture")
-    else:
-        panel = draw_objects(
-            _resized(picture, after), scaled(truth, reference, after), scaled(detections, reference, after)
-        )
-    size = look_for(panel).text
-    title = np.full((text.line_height(size), after[1], 3), INK, np.uint8)
-    text.write(title, text.shorten(name, size, after[1]), size // 2, 0, size, PAPER)
+        return _empty((height, after[1]), f"no {name} picture")
+    panel = np.full((height, after[1], 3), INK, np.uint8)
+    panel[: after[0]] = draw_objects(
+        _resized(picture, after), scaled(truth, reference, after), scaled(detections, reference, after)
+    )
+    return panel
+
+
+def _titled(panel: Picture, name: str, letters: int) -> Picture:
+    """A panel under its name."""
+    title = np.full((text.line_height(letters), panel.shape[1], 3), INK, np.uint8)
+    text.write(title, text.shorten(name, letters, panel.shape[1]), letters // 2, 0, letters, PAPER)
     return np.concatenate([title, panel], axis=0)
 
 

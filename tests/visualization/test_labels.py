@@ -70,3 +70,12 @@ def test_the_same_box_many_times_gets_a_pile_of_labels_and_then_none():
 
 def test_a_label_wider_than_the_picture_has_no_place():
     assert one([50, 50, 100, 90], size=(201, 10)) is None
+
+
+def test_thousands_of_labels_are_placed_in_a_moment():
+    """Drawing 5,000 boxes took 16 seconds; no time is asserted, only that the work grows with the picture's room."""
+    boxes = np.random.default_rng(0).integers(0, 100, (20_000, 2)).repeat(2, axis=1)[:, [0, 2, 1, 3]]
+    boxes[:, 2:] += 20
+    spots = place_labels(boxes, [(40, 10)] * len(boxes), PICTURE, [False] * len(boxes))
+    found = [spot for spot in spots if spot is not None]
+    assert 5 < len(found) <= 200 * 120 // (40 * 10)

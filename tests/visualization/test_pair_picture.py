@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from caffdet_cli.visualization.draw import Labelled, look_for
 from caffdet_cli.visualization.pair import draw_pair, scaled
@@ -94,3 +96,36 @@ def test_scaling_is_by_each_side():
     boxes = scaled(Labelled(np.array([[10, 20, 30, 40]]), ["x"]), (100, 200), (200, 100))
     assert boxes is not None
     np.testing.assert_allclose(boxes.boxes, [[5, 40, 15, 80]])
+
+
+SIDES = st.sampled_from([1, 2, 31, 100, 256, 320, 640])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), st.booleans())
+def test_pictures_of_any_two_shapes_are_a_pair(first, second, legend):
+    """An upright picture beside a lying one is what a lost EXIF orientation looks like."""
+    pair = draw_pair(grey(*first), grey(*second), TRUTH, legend=legend)
+    assert 384 <= pair.shape[0] <= 800
+    assert pair.shape[1] <= 2 * 4 * 640 + 5
+
+
+@pytest.mark.parametrize("size", [(2, 30_000), (100, 30_000), (30_000, 2), (1, 1)])
+@pytest.mark.parametrize("height", [None, 240, 120])
+def test_a_picture_of_an_extreme_shape_takes_little_room(size, height):
+    boxes = Labelled(np.array([[0.0, 0.0, size[1], size[0]]]), ["person"])
+    pair = draw_pair(grey(*size, level=200), grey(512, 640), boxes, label_spectrum="rgb", height=height)
+    assert pair.nbytes < 70e6
+    assert (pair == colour_of("person")).all(axis=2).any()
+    if height:
+        assert pair.shape[1] < 4 * height + height * 640 // 512 + 10
+
+
+def test_a_long_picture_keeps_its_aspect_above_an_empty_strip():
+    stripe = np.repeat(np.repeat(np.uint8([[255, 0], [0, 255]]), 50, axis=0), 500, axis=1)
+    pair = draw_pair(stripe, None, size=(100, 1000), spectra=("rgb",), height=200, legend=False)
+    panel = pair[-200:]
+    assert panel.shape[1] == 800
+    assert (panel[10:30, :390] > 200).all()  # 80 rows are the picture
+    assert (panel[50:70, 410:] > 200).all()
+    assert (panel[81:] == panel[-1, -1]).all()
