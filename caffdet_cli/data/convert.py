@@ -113,6 +113,7 @@ def convert(
         _keep_apart(root, output)
         if to is not None:
             mended = fitting(to, mended, raw.spectra, request)
+            _tell_rig(raw, request)
         report = _report(format, output, raw, mended, request, to, written=part is not None)
         if strict and findings.faults:
             raise Findings(
@@ -120,7 +121,7 @@ def convert(
                 "Mend the files, or leave --strict out to drop or repair them"
             )
         if part is not None:
-            _write(part, mended, report, request, copy, root)
+            _write(part, mended, report, request, copy, root, raw.rig)
     if report.written and to is None:
         remove_stale_splits(output, report.splits.keys())
     elif report.written:
@@ -129,7 +130,13 @@ def convert(
 
 
 def _write(
-    part: Path, mended: Mapping[SplitName, Mended], report: ConvertReport, request: Request, copy: bool, root: Path
+    part: Path,
+    mended: Mapping[SplitName, Mended],
+    report: ConvertReport,
+    request: Request,
+    copy: bool,
+    root: Path,
+    rig: str,
 ) -> None:
     root_as, made_by = _root_as(root, report.output), _made_by(report.format)
     if report.to is not None:
@@ -145,6 +152,7 @@ def _write(
         report.classes,
         report.spectra,
         report.label_spectrum,
+        rig,
     )
     write_paired(part, Paired(mended, known, root, root_as, copy, made_by, report.release, request))
 
@@ -164,6 +172,15 @@ def _keep_apart(source: Path, output: Path) -> None:
     here, there = Path(os.path.realpath(source)), Path(os.path.realpath(output))
     if here == there or here.is_relative_to(there):
         raise OutputError(f"--output {output} holds the source {source}; choose another --output")
+
+
+def _tell_rig(raw: Raw, request: Request) -> None:
+    """Other programs have no rigs."""
+    if raw.rig:
+        label_spectrum = next(iter(raw.splits.values())).label_spectrum
+        request.progress.warn(
+            f"the pictures are written as they are, without {raw.rig}: boxes fit the {label_spectrum} pictures only"
+        )
 
 
 def _picture_root(mended: Mapping[SplitName, Mended], source: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Checked annotations -> paired COCO: `{train,val,test}.json`, `dataset.toml`, and `pictures/` with `copy`."""
+"""Checked annotations -> paired COCO: `{train,val,test}.json`, `dataset.toml`, a rig, and `pictures/` with `copy`."""
 
 import shutil
 from collections.abc import Collection, Mapping
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.exporting.dataset_toml import Known, dataset_toml
+from caffdet_cli.data.exporting.dataset_toml import RIG, Known, dataset_toml
 from caffdet_cli.data.formats.coco_write import write_coco
 from caffdet_cli.data.formats.layout import SPLITS, Request, SplitName
 from caffdet_cli.data.mending import Mended
+from caffdet_cli.data.rig import read_rig, write_rig
 
 _PICTURES = "pictures"
 
@@ -44,6 +45,8 @@ def write_paired(part: Path, paired: Paired) -> None:
             release=paired.release,
             other_sizes=other_sizes,
         )
+    if paired.known.rig:
+        write_rig(read_rig(Path(paired.known.rig)), part / RIG)
     text = f"# {paired.made_by}\n{dataset_toml(paired.known, paired.mended)}"
     (part / "dataset.toml").write_text(text, encoding="utf-8", newline="\n")
 

@@ -1,20 +1,16 @@
-"""A COCO download, and folders that caffdet wrote.
+"""A COCO download, and folders with a `dataset.toml` (`toml_folder`).
 
 annotations/instances_{train,val}2017.json    or of another year, or none
 train2017/  val2017/                          or  images/train2017/  images/val2017/
-
-or dataset.toml beside {train,val,test}.json, as `caffdet convert` writes them.
 """
 
-import json
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.formats.coco import read_coco, said_spectrum
+from caffdet_cli.data.formats.coco_head import head, release_of
 from caffdet_cli.data.formats.layout import (
     SPLITS,
     Raw,
@@ -25,26 +21,21 @@ from caffdet_cli.data.formats.layout import (
     holds_something,
     subfolder,
 )
+from caffdet_cli.data.formats.toml_folder import has_toml, read_toml_folder
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
 
 LOOKS = (
     "annotations/instances_*.json beside train2017/ and val2017/, or these in images/; "
-    "or a converted folder: dataset.toml and train.json, val.json or test.json"
+    "or a folder that is converted or described: dataset.toml and the annotations that it names"
 )
 
 _NAME = re.compile(r"instances_(?P<folder>(?P<split>train|val|test)\d*)\.json")
-_HEAD = 1 << 16  # bytes; what caffdet writes says first what it is
 
 
 def looks_like_coco(source: Path) -> bool:
     """Whether a folder has this layout."""
-    return bool(_files(source)) or is_converted(source)
-
-
-def is_converted(source: Path) -> bool:
-    """Whether `caffdet convert` wrote a folder."""
-    return (source / "dataset.toml").is_file() and bool(_converted(source))
+    return bool(_files(source)) or has_toml(source)
 
 
 def read_coco_folder(request: Request) -> Raw:
@@ -55,15 +46,15 @@ def read_coco_folder(request: Request) -> Raw:
     """
     found = _files(request.source)
     if not found:
-        return _read_converted(request)
+        return read_toml_folder(request)
     spectra: dict[Spectrum, SplitName] = {}
     splits: dict[SplitName, AnnotationSet] = {}
     releases: list[str] = []
     for split in SPLITS:
         if split in found:
-            head = _head(found[split][0])
-            spectrum = request.label_spectrum or said_spectrum(head) or "rgb"
-            releases.append(_release(head) if said_spectrum(head) else "")
+            info = head(found[split][0])
+            spectrum = request.label_spectrum or said_spectrum(info) or "rgb"
+            releases.append(release_of(info) if said_spectrum(info) else "")
             spectra.setdefault(spectrum, split)
             splits[split] = _read(*found[split], spectrum, request)
     if len(spectra) > 1:
@@ -93,77 +84,10 @@ def _read(path: Path, name: str, spectrum: Spectrum, request: Request) -> Annota
     return read_coco(path, rgb=folder, findings=request.findings)
 
 
-def _converted(source: Path) -> dict[SplitName, Path]:
-    return {split: path for split in SPLITS if (path := source / f"{split}.json").is_file()}
-
-
-def _read_converted(request: Request) -> Raw:
-    """What `caffdet convert` wrote. Boxes that reach out of their picture were left so, and stay."""
-    paths = _converted(request.source)
-    splits = {split: _resolved(read_coco(path, findings=request.findings)) for split, path in paths.items()}
-    examples = [example for one in splits.values() for example in one.examples]
-    spectra: list[Spectrum] = ["rgb"] if any(example.rgb for example in examples) else []
-    spectra += ["ir"] if any(example.ir for example in examples) else []
-    about = {split: _about(path) for split, path in paths.items()}
-    for split, one in splits.items():  # a split may lack all pictures of the spectrum that the boxes are drawn on
-        said = next((spectrum for spectrum in spectra if spectrum == about[split].get("label_spectrum")), None)
-        splits[split] = replace(one, label_spectrum=said or one.label_spectrum)
-    labelled = {one.label_spectrum for one in splits.values()}
-    if len(labelled) > 1 or (request.label_spectrum and request.label_spectrum not in labelled):
-        raise DatasetError(
-            f"{request.source}: boxes are in {' and '.join(sorted(labelled))} pixels; convert the raw data set anew "
-            f"with --label-spectrum {request.label_spectrum or 'ir'}"
-        )
-    return Raw(splits, tuple(spectra), release=_release(next(iter(about.values()))), whole_boxes=True)
-
-
-def _resolved(annotations: AnnotationSet) -> AnnotationSet:
-    """The same with whole paths: the way from the file to its pictures may go up and through links."""
-    folder = annotations.source.parent
-    real = {"": Path(os.path.realpath(folder))}
-
-    def whole(picture: Path | None) -> Path | None:
-        if picture is None:
-            return None
-        parent = str(picture.parent)
-        if parent not in real:
-            real[parent] = Path(os.path.realpath(parent))
-        return real[parent] / picture.name
-
-    examples = (replace(one, rgb=whole(one.rgb), ir=whole(one.ir)) for one in annotations.examples)
-    return replace(annotations, examples=tuple(examples))
-
-
 def _root(path: Path) -> Path | None:
     """Where a file that caffdet wrote has its pictures."""
-    root = _head(path).get("root")
+    root = head(path).get("root")
     if not isinstance(root, str) or "\0" in root:
         return None
     folder = Path(os.path.realpath(path.parent / root))
     return folder if folder.is_dir() else None
-
-
-def _release(about: dict[str, Any]) -> str:
-    """Which annotations a file that caffdet wrote says it holds; empty where it does not."""
-    release = about.get("release")
-    return release if isinstance(release, str) else ""
-
-
-def _about(path: Path) -> dict[str, Any]:
-    """What a file of our paired form says about itself."""
-    about = _head(path).get("caffdet")
-    return about if isinstance(about, dict) else {}
-
-
-def _head(path: Path) -> dict[str, Any]:
-    """`info` of a file that caffdet wrote, which is its second line; empty for others."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    start, info, *_ = [*head.split(b"\n", 2), b""]
-    if start != b"{" or not info.startswith(b'"info": '):
-        return {}
-    try:
-        value = json.loads(info.removeprefix(b'"info": ').rstrip(b","))
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

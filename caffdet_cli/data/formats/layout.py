@@ -78,6 +78,8 @@ class Raw(NamedTuple):
     """Boxes that reach out of the picture stay as they are, as the set's own evaluation has them."""
     verified: bool = True
     """False: this one of the format's layouts was written from a description alone."""
+    rig: str = ""
+    """File of the camera rig by which pictures of one spectrum are warped when they are read; empty: they fit."""
 
 
 def warn_unverified(layout: str, request: Request) -> None:
