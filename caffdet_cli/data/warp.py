@@ -133,8 +133,8 @@ def through(matrix: Floats, points: Floats) -> Floats:
     return np.asarray(places[:, :2] / np.maximum(places[:, 2:], 1e-9), np.float64)
 
 
-def warp(picture: NDArray[Any], matrix: Floats, size: Size) -> NDArray[Any]:
-    """A picture through a homography onto a canvas of this height and width; 0 outside."""
+def warp(picture: NDArray[Any], matrix: Floats, size: Size, border: int = cv2.BORDER_CONSTANT) -> NDArray[Any]:
+    """A picture through a homography onto a canvas of this height and width; 0 outside, or OpenCV's other border."""
     height, width = picture.shape[:2]
     pixels = picture if picture.dtype in _WARPED_AS_THEY_ARE else picture.astype(np.float64)
     shrink = _shrink(matrix, (height, width))
@@ -142,13 +142,13 @@ def warp(picture: NDArray[Any], matrix: Floats, size: Size) -> NDArray[Any]:
         small = max(1, round(width * shrink)), max(1, round(height * shrink))
         matrix = matrix @ np.diag([width / small[0], height / small[1], 1.0])
         pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
-    warped = _warp(pixels, matrix, size)
+    warped = _warp(pixels, matrix, size, border)
     return warped if warped.dtype == picture.dtype else np.round(warped).astype(picture.dtype)
 
 
-def _warp(picture: NDArray[Any], matrix: Floats, size: Size) -> NDArray[Any]:
+def _warp(picture: NDArray[Any], matrix: Floats, size: Size, border: int) -> NDArray[Any]:
     centres = _shift(-0.5) @ matrix @ _shift(0.5)
-    return np.asarray(cv2.warpPerspective(picture, centres, size[::-1], flags=cv2.INTER_LINEAR))
+    return np.asarray(cv2.warpPerspective(picture, centres, size[::-1], flags=cv2.INTER_LINEAR, borderMode=border))
 
 
 def _shrink(matrix: Floats, size: Size) -> float:
@@ -159,10 +159,16 @@ def _shrink(matrix: Floats, size: Size) -> float:
     return float(np.sqrt(abs(area)))
 
 
+def fits(size: Sequence[int], known: Sequence[int]) -> bool:
+    """Whether a picture of one width and height has the shape of another, but for rounding."""
+    width, height = size
+    return abs(height * known[0] / known[1] - width) <= 1 or abs(width * known[1] / known[0] - height) <= 1
+
+
 def _scale(size: Size, known: Sequence[int], spectrum: str) -> Floats:
-    """(3, 3) from pixels of a picture to those of the rig, which must have the same shape but for rounding."""
+    """(3, 3) from pixels of a picture to those of the rig, which must have the same shape."""
     height, width = size
-    if abs(height * known[0] / known[1] - width) > 1 and abs(width * known[1] / known[0] - height) > 1:
+    if not fits((width, height), known):
         raise DatasetError(
             f"the {spectrum} picture is {width}x{height}, and the rig was made for {known[0]}x{known[1]}: another "
             "shape, perhaps another camera or a crop; make a rig for these pictures with caffdet data align"

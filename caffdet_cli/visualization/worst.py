@@ -8,9 +8,11 @@ from caffdet_cli.data.annotations import Example
 from caffdet_cli.data.images import read_picture
 from caffdet_cli.data.inspection.notes import Case, Shown
 from caffdet_cli.data.thermal import to_model_range
+from caffdet_cli.data.warp import warp_file
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.data import PercentileRule
+from caffdet_cli.settings.rig import Rig
 from caffdet_cli.visualization import text
 from caffdet_cli.visualization.draw import Labelled
 from caffdet_cli.visualization.pair import draw_pair
@@ -60,8 +62,8 @@ def _drawn(shown: Shown, spectra: Sequence[Spectrum], height: int) -> Picture:
     example = shown.example
     names = [shown.classes[label] for label in example.objects.labels.tolist()]
     return draw_pair(
-        _readable(example, "rgb"),
-        _readable(example, "ir"),
+        _readable(example, "rgb", shown.rig),
+        _readable(example, "ir", shown.rig),
         Labelled(example.objects.boxes, names),
         size=(example.height, example.width),
         spectra=spectra,
@@ -70,13 +72,14 @@ def _drawn(shown: Shown, spectra: Sequence[Spectrum], height: int) -> Picture:
     )
 
 
-def _readable(example: Example, spectrum: Spectrum) -> Picture | None:
-    """A picture as 8-bit RGB; None where it is missing or broken, which may be the finding."""
+def _readable(example: Example, spectrum: Spectrum, rig: Rig | None) -> Picture | None:
+    """A picture as 8-bit RGB, warped by the rig; None where it is missing or broken, which may be the finding."""
     path = example.rgb if spectrum == "rgb" else example.ir
     if path is None:
         return None
     try:
-        picture = to_model_range(read_picture(path), spectrum, _RULE)
+        read = warp_file(read_picture(path), path, rig, spectrum, (example.height, example.width))
+        picture = to_model_range(read, spectrum, _RULE)
     except DatasetError:
         return None
     return np.asarray(picture if picture.dtype == np.uint8 else np.round(picture * 255), np.uint8)

@@ -164,7 +164,7 @@ def test_an_interruption_ends_the_survey_before_the_rest_is_read(tmp_path, monke
     looked = []
     monkeypatch.setattr(
         "caffdet_cli.data.inspection.survey.look_at",
-        lambda one, label_spectrum: looked.append(one) or PairFacts(None, None),
+        lambda one, **how: looked.append(one) or PairFacts(None, None),
     )
 
     class Interrupted(Progress):

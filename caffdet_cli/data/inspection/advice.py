@@ -13,6 +13,7 @@ ADVICE: dict[str, str] = {
     "no picture": "fetch or copy the files again, or take the example out of the annotation file",
     "unreadable picture": "fetch or copy it again; training stops at it",
     "other size": "convert again, or correct width and height: boxes are in the wrong place as it is",
+    "not of the rig": "pictures of another camera, or cut; give them a rig and a data set of their own (data align)",
     "partner of another aspect": "crop or align the pictures first: one of them would be stretched",
     "partner of another size": "nothing, if both show the same view: the partner is resized to the label picture",
     "one picture for both spectra": "look at the names: both spectra are the same file",

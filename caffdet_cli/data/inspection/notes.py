@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from caffdet_cli.data.annotations import Example
 from caffdet_cli.data.findings import Action, FindingLog
+from caffdet_cli.settings.rig import Rig
 
 _SHOWN = 6  # cases that are kept per kind
 _NOT_DRAWN = frozenset(("no objects", "partner of another size"))  # nothing is to be seen of them
@@ -15,6 +16,7 @@ class Shown(NamedTuple):
 
     example: Example
     classes: tuple[str, ...]  # names of its labels
+    rig: Rig | None = None  # by which its pictures are warped
 
 
 class Case(NamedTuple):

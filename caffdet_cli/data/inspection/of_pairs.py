@@ -1,16 +1,18 @@
 """What is odd about single pairs: files, sizes, channels, boxes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from caffdet_cli.data.annotations import Example
+from caffdet_cli.data.annotations import AnnotationSet, Example
 from caffdet_cli.data.findings import Action
 from caffdet_cli.data.inspection.boxes import labelled_apart, odd_boxes
 from caffdet_cli.data.inspection.leakage import same_files
 from caffdet_cli.data.inspection.notes import Notes
 from caffdet_cli.data.inspection.pictures import PairFacts, PictureFacts
 from caffdet_cli.data.inspection.reading import Splits
+from caffdet_cli.data.warp import fits
 from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.settings.rig import Rig
 
 _ASPECT = 0.02  # relative difference of width : height that is seen
 _BOTH: tuple[Spectrum, ...] = ("rgb", "ir")
@@ -31,7 +33,7 @@ def note_pairs(notes: Notes, splits: Splits, split: str, facts: Sequence[PairFac
     spectra = [spectrum for spectrum in _BOTH if any(pair.of(spectrum) is not None for pair in facts)]
     for example, pair in zip(annotations.examples, facts, strict=True):
         place, shown = f"{split}: {splits.name(example)}", splits.shown(split, example)
-        for odd in _odd(example, pair, annotations.label_spectrum, spectra):
+        for odd in _odd(example, pair, annotations, spectra):
             where = place if odd.spectrum is None else f"{split}: {splits.file(example, odd.spectrum)}"
             notes.show(odd.kind, where, odd.what, odd.action, shown)
         label = pair.whole(annotations.label_spectrum)
@@ -57,15 +59,18 @@ class _Size(NamedTuple):
         return f"{self.width}x{self.height}"
 
 
-def _odd(example: Example, pair: PairFacts, label: Spectrum, spectra: Sequence[Spectrum]) -> Iterator[_Odd]:
+def _odd(example: Example, pair: PairFacts, annotations: AnnotationSet, spectra: Sequence[Spectrum]) -> Iterator[_Odd]:
     """What is wrong with the files of one example."""
+    label, rig = annotations.label_spectrum, annotations.rig
     yield from _odd_files(pair, spectra)
     wholes = {spectrum: picture for spectrum in _BOTH if (picture := pair.whole(spectrum))}
     sizes = {spectrum: _Size(picture.width, picture.height) for spectrum, picture in wholes.items()}
     said = _Size(example.width, example.height)
     if label in sizes and sizes[label] != said:
         yield _Odd("other size", f"the annotation says {said}, the {label} picture is {sizes[label]}", spectrum=label)
-    if len(sizes) == 2 and sizes["rgb"] != sizes["ir"]:
+    if rig is not None:
+        yield from _odd_for_rig(sizes, rig)
+    elif len(sizes) == 2 and sizes["rgb"] != sizes["ir"]:
         yield _odd_sizes(sizes["rgb"], sizes["ir"])
     if len(wholes) == 2:
         yield from _odd_couple(wholes["rgb"], wholes["ir"])
@@ -100,6 +105,15 @@ def _odd_sizes(rgb: _Size, ir: _Size) -> _Odd:
     if abs(wide / other - 1) > _ASPECT:
         return _Odd("partner of another aspect", what)
     return _Odd("partner of another size", what, "noted")
+
+
+def _odd_for_rig(sizes: Mapping[Spectrum, _Size], rig: Rig) -> Iterator[_Odd]:
+    """Pictures that the data set's rig does not warp, or warp nothing onto."""
+    for spectrum, size in sizes.items():
+        known = rig.moved_size if spectrum == rig.moved else rig.fixed_size
+        if not fits(size, known):
+            what = f"{spectrum} is {size}, and the rig was made for {_Size(*known)}"
+            yield _Odd("not of the rig", what, spectrum=spectrum)
 
 
 def _odd_couple(rgb: PictureFacts, ir: PictureFacts) -> Iterator[_Odd]:

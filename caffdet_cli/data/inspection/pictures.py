@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from caffdet_cli.data.annotations import Example
 from caffdet_cli.data.images import decode, picture_bytes
 from caffdet_cli.data.inspection.shift import Shift, shift_between
+from caffdet_cli.data.warp import matrix_for, through, warp
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.base import Spectrum
+from caffdet_cli.settings.rig import Rig
 
 SIDE = 256
 """Pictures are looked at with so many pixels on their longer side, if they have them."""
@@ -71,7 +73,7 @@ class PairFacts(NamedTuple):
 
     rgb: PictureFacts | None
     ir: PictureFacts | None
-    shift: Shift | None = None  # pixels of the label spectrum's picture; None where there are not two pictures
+    shift: Shift | None = None  # pixels of the label spectrum's picture, through a rig; None without two pictures
     side: int = 0  # longer side of the label spectrum's picture, pixels; 0 where it cannot be read
 
     def of(self, spectrum: Spectrum) -> PictureFacts | None:
@@ -83,17 +85,54 @@ class PairFacts(NamedTuple):
         return picture if picture is not None and picture.whole else None
 
 
-def look_at(example: Example, label_spectrum: Spectrum) -> PairFacts:
-    """Read both pictures of an example. What is wrong with one is in its facts; nothing is raised."""
+def look_at(example: Example, label_spectrum: Spectrum, rig: Rig | None = None) -> PairFacts:
+    """Read both pictures of an example. What is wrong with one is in its facts; nothing is raised.
+
+    Args:
+        rig: by which pictures are warped before they are compared; of other shapes than its own none are.
+    """
     rgb, rgb_grey = _facts(example, "rgb")
     ir, ir_grey = _facts(example, "ir")
     label = rgb if label_spectrum == "rgb" else ir
     if label is None or not label.whole:
         return PairFacts(rgb, ir)
     shift = None
-    if rgb_grey is not None and ir_grey is not None:
-        shift = shift_between(rgb_grey, ir_grey, (label.width, label.height))
+    if rgb is not None and ir is not None and rgb_grey is not None and ir_grey is not None:
+        size = (label.width, label.height)
+        if rig is None:
+            shift = shift_between(rgb_grey, ir_grey, size)
+        elif rig.moved == "rgb":
+            shift = _through(rig, rgb, rgb_grey, ir, ir_grey, size)
+        elif back := _through(rig, ir, ir_grey, rgb, rgb_grey, size):
+            shift = back._replace(right=-back.right, down=-back.down)
     return PairFacts(rgb, ir, shift, max(label.width, label.height))
+
+
+def _through(
+    rig: Rig, moved: PictureFacts, moved_grey: Grey, fixed: PictureFacts, fixed_grey: Grey, size: tuple[int, int]
+) -> Shift | None:
+    """What is left of the shift once the moved picture is warped, where both cameras see something."""
+    try:
+        whole = matrix_for(rig, (moved.height, moved.width), (fixed.height, fixed.width))
+    except DatasetError:
+        return None
+    matrix = np.linalg.inv(_enlarged(fixed, fixed_grey)) @ whole @ _enlarged(moved, moved_grey)
+    height, width = moved_grey.shape
+    corners = through(matrix, np.array([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]]))
+    tall, wide = fixed_grey.shape
+    left, top = np.clip(np.floor(corners.min(axis=0)), 0, (wide, tall)).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, (wide, tall)).astype(int).tolist()
+    if right <= left or bottom <= top:
+        return None
+    seen = np.s_[top:bottom, left:right]
+    warped = np.asarray(warp(moved_grey, matrix, (tall, wide), cv2.BORDER_REPLICATE), np.float32)
+    scaled = (max(1, round(size[0] * (right - left) / wide)), max(1, round(size[1] * (bottom - top) / tall)))
+    return shift_between(warped[seen], fixed_grey[seen], scaled)
+
+
+def _enlarged(picture: PictureFacts, grey: Grey) -> NDArray[np.float64]:
+    """(3, 3) from pixels of the small copy to those of the picture."""
+    return np.diag([picture.width / grey.shape[1], picture.height / grey.shape[0], 1.0])
 
 
 def dhash(grey: Grey) -> int:

@@ -56,7 +56,8 @@ class Splits:
 
     def shown(self, split: str, example: Example) -> Shown:
         """An example with the names of its labels."""
-        return Shown(example, tuple(category.name for category in self.sets[split].categories))
+        annotations = self.sets[split]
+        return Shown(example, tuple(category.name for category in annotations.categories), annotations.rig)
 
     def place(self, path: Path) -> str:
         """A path below the root, else below the folder of all pictures, with `/`; folders above mean nothing."""

@@ -16,6 +16,6 @@ def survey(annotations: AnnotationSet, label: str, progress: Progress, workers: 
         label: what progress says is done.
         workers: threads; 0: none beside this one; None: as many as there are processors, at most 8.
     """
-    look = partial(look_at, label_spectrum=annotations.label_spectrum)
+    look = partial(look_at, label_spectrum=annotations.label_spectrum, rig=annotations.rig)
     with closing(in_threads(look, annotations.examples, workers)) as results:
         return list(progress.track(results, label, total=len(annotations.examples)))
