@@ -10,6 +10,7 @@ from caffdet_cli.commands.console import echo, print_json, table
 
 if TYPE_CHECKING:
     from caffdet_cli.evaluation.reading import Checked
+    from caffdet_cli.settings.conventions import Conventions
     from caffdet_cli.weights.inspect import Description
 
 Which = Annotated[
@@ -170,11 +171,23 @@ def _lines(found: "Description") -> list[tuple[str, str]]:
         ("model", found.title),
         ("configuration", found.configuration or f"none; {found.nearest} is nearest: {apart}"),
         ("streams", ", ".join(conventions.spectra)),
+        *_trained_on(conventions),
         ("class slots", f"{len(conventions.classes) or found.model.outputs}: {shown}"),
         ("tensors", f"{found.tensors}, {found.parameters / 1e6:.2f} M numbers"),
         *((name, str(value)) for name, value in beside.items()),
         *(("remark", each) for each in found.remarks),
     ]
+
+
+def _trained_on(conventions: "Conventions") -> list[tuple[str, str]]:
+    """How infrared counts and the cameras' geometry are read with these weights; published files say neither."""
+    from caffdet_cli.data.thermal import described
+
+    rows = [("thermal rule", described(conventions.thermal))] if "ir" in conventions.spectra else []
+    if rig := conventions.rig:
+        (wide, tall), (wide_other, tall_other) = rig.moved_size, rig.fixed_size
+        rows.append(("camera rig", f"{rig.moved} of {wide}x{tall} is warped onto {wide_other}x{tall_other}"))
+    return rows
 
 
 def _show(checked: "Checked") -> None:

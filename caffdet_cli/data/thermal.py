@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffdet_cli.settings.base import Spectrum
-from caffdet_cli.settings.data import FixedThermal, PercentileRule, PerImageRule, RangeRule
+from caffdet_cli.settings.data import FixedThermal, PercentileRule, PerImageRule, RangeRule, Thermal
 
 
 def to_model_range(
@@ -60,6 +60,14 @@ def limits(counts: NDArray[np.float32], rule: FixedThermal) -> tuple[float, floa
         case PerImageRule():
             low, high = finite.min(), finite.max()
     return float(low), float(high)
+
+
+def described(rule: Thermal) -> str:
+    """A rule in a few words: `percentile (low 1, high 99)`."""
+    values: dict[str, Any] = rule.model_dump(mode="json", exclude_none=True)
+    name = values.pop("name")
+    details = ", ".join(f"{key} {value:g}" for key, value in values.items() if value or key in ("low", "high"))
+    return f"{name} ({details})" if details else str(name)
 
 
 def three_channels(picture: NDArray[Any]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from caffdet_cli.evaluation.late import DETECTIONS, LATE_FILES, evaluate_late
 from caffdet_cli.evaluation.receipt import published_beside, receipt, write_receipt
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
+from caffdet_cli.inference.agreement import tell_unlike
 from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.inference.predictor import Given
 from caffdet_cli.paths import fresh_folder
@@ -101,6 +102,7 @@ def evaluate(
         progress.say(f"scoring on the split {name!r} ({len(annotations.examples)} pictures)")
     used = with_classes(main, annotations, data)
     tell_padding(used, annotations, how.batch, progress)
+    tell_unlike(used, annotations, data, progress)
     reports: dict[str, CocoReport] = {}
     written = ("report.json", "receipt.json", *miss_rate_report.FILES, *DETECTIONS, *LATE_FILES)
     place_of_results = (

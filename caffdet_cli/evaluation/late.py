@@ -16,6 +16,7 @@ from caffdet_cli.evaluation.detecting import detect, tell_padding, to_categories
 from caffdet_cli.evaluation.receipt import receipt, write_receipt
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
+from caffdet_cli.inference.agreement import tell_unlike
 from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.inference.ensemble import fuse_all
 from caffdet_cli.inference.members import (
@@ -104,6 +105,7 @@ def _ready(two: Two, annotations: AnnotationSet, data: Data, how: How, progress:
     tell_differences((first, second), progress)
     for each in (first, second):
         tell_padding(each.conventions, annotations, how.batch, progress)
+        tell_unlike(each.conventions, annotations, data, progress)
     return first, second
 
 

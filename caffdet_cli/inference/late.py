@@ -11,6 +11,7 @@ from caffdet_cli.data.formats.detections import Found, write_detections
 from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.folders import whole_folder
+from caffdet_cli.inference.agreement import tell_counts
 from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.inference.ensemble import fuse_all
 from caffdet_cli.inference.members import (
@@ -92,6 +93,8 @@ def predict_late(
     given = _Pictures(Path(rgb) if rgb else None, Path(ir) if ir else None, pair_by, geometry)
     pictures, lonely = picture_set(*given[:2], joint, pair_by=pair_by, rig=geometry)
     tell_lonely(lonely, len(pictures.examples), progress)
+    for each in two:
+        tell_counts(each.conventions, pictures, progress)
     with whole_folder(Path(output), overwrite=overwrite) as folder:
         first, second = (_alone(each, given, joint, how, progress) for each in two)
         found = {key: above(each, score) for key, each in fuse_all(first, second, late or Late()).items()}

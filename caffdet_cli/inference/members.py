@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from caffdet_cli.data.annotations import Example
+from caffdet_cli.data.thermal import described
 from caffdet_cli.errors import ConfigError, DatasetError
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.base import Spectrum
@@ -121,8 +122,8 @@ def tell_differences(two: Two, progress: Progress) -> None:
     first, second = (member.conventions for member in two)
     if "ir" in first.spectra and first.thermal != second.thermal:
         progress.warn(
-            "the two detectors read thermal counts differently: "
-            f"--weights by {_rule(first)}, --weights-ir by {_rule(second)}; each is given its own"
+            f"the two detectors read thermal counts differently: --weights by {described(first.thermal)}, "
+            f"--weights-ir by {described(second.thermal)}; each is given its own"
         )
     if shared := [spectrum for spectrum in first.spectra if spectrum in second.spectra]:
         progress.warn(
@@ -134,14 +135,6 @@ def tell_differences(two: Two, progress: Progress) -> None:
             f"stream order of --weights: {', '.join(first.spectra)}; of --weights-ir: {', '.join(second.spectra)}; "
             "each is given its own"
         )
-
-
-def _rule(conventions: Conventions) -> str:
-    """`percentile (low 1, high 99)`."""
-    values: dict[str, Any] = conventions.thermal.model_dump(mode="json", exclude_none=True)
-    name = values.pop("name")
-    details = ", ".join(f"{key} {value}" for key, value in values.items())
-    return f"{name} ({details})" if details else str(name)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ _DATE = re.compile(
     r"(?P<time>[0-2]\d[-_.:]?[0-5]\d[-_.:]?[0-6]\d)(?:[-_.,]?(?P<fraction>\d{1,9}))?(?!\d)",
     re.ASCII,
 )
+_EPOCH = re.compile(r"19(\d{14}|\d{17})", re.ASCII)  # 2030 and later in micro- or nanoseconds, not a day before 2000
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _UNITS = {10: 1.0, 13: 1e-3, 16: 1e-6, 19: 1e-9}  # digits of a time since 1970, and what one counts in seconds
 
@@ -73,7 +74,7 @@ def time_of(name: str) -> float | None:
 
     `20260501_142233_250`, `2026-05-01T14-22-33.25`, `1777645353.25`, `1777645353250` (milliseconds, and so on).
     """
-    if found := _DATE.search(name):
+    if (found := _DATE.search(name)) and not _EPOCH.fullmatch(found[0]):
         digits = re.sub(r"\D", "", found["date"] + found["time"])
         with suppress(ValueError):  # no such day
             moment = datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=timezone.utc)

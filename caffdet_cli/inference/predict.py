@@ -10,6 +10,7 @@ from caffdet_cli.data.formats.detections import DetectionArrays, write_detection
 from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.folders import whole_folder
+from caffdet_cli.inference.agreement import tell_counts
 from caffdet_cli.inference.device import choose_device
 from caffdet_cli.inference.predictor import Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
@@ -82,6 +83,7 @@ def predict(
     geometry = rig_for(rig, conventions, progress) if len(used) == 2 else None
     pictures, lonely = picture_set(used.get("rgb"), used.get("ir"), conventions, pair_by=pair_by, rig=geometry)
     tell_lonely(lonely, len(pictures.examples), progress)
+    tell_counts(conventions, pictures, progress)
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
     batches = Loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
     predictor = Predictor(prepare(loaded.detector, numbers), conventions, place, numbers)

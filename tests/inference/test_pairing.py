@@ -56,6 +56,11 @@ def test_long_numbers_are_seconds_whatever_they_look_like(seconds, digits, data)
     assert time_of(f"cam_{seconds}{part:0{digits}d}") == pytest.approx(seconds + part / 10**digits, abs=1e-3)
 
 
+def test_a_number_of_2032_is_no_day_of_1966():
+    assert time_of("cam_1966082100000000") == pytest.approx(1_966_082_100)
+    assert time_of("19991231_235959_25") == pytest.approx(946_684_799.25)
+
+
 @given(st.text(max_size=40))
 def test_any_name_has_a_time_or_none(name):
     assert time_of(name) is None or time_of(name) >= 0
