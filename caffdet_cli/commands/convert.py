@@ -19,7 +19,8 @@ def command(
         str | None,
         typer.Argument(
             metavar="FORMAT",
-            help="llvip, flir, kaist, m3fd, msrs, yolo, voc, coco; unverified: cvc14, vedai, dronevehicle, FLIR ADAS.",
+            help="llvip, flir, kaist, m3fd, msrs, yolo, voc, coco; unverified: cvc14, vedai, dronevehicle, FLIR ADAS, "
+            "M3FD's archive.",
             show_default=False,
         ),
     ] = None,
@@ -51,6 +52,16 @@ def command(
     first_category_id: Annotated[
         int, typer.Option("--first-category-id", min=0, metavar="N", help="Id of the first class.")
     ] = 0,
+    val: Annotated[
+        float | None,
+        typer.Option(
+            "--val",
+            min=0.01,
+            max=0.5,
+            metavar="SHARE",
+            help="Hold out so much of train as val, whole scenes and never neighbouring frames.",
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -89,6 +100,7 @@ def command(
             labels=labels,
             variant=variant,
             first_category_id=first_category_id,
+            val=val,
             overwrite=overwrite,
             dry_run=dry_run,
             findings=findings,

@@ -15,6 +15,7 @@ from caffdet_cli.data.exporting.paired import Paired, remove_stale_splits, write
 from caffdet_cli.data.exporting.sayable import Target, fitting
 from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.formats.layout import LabelPolicy, Raw, Request, SplitName
+from caffdet_cli.data.holding_out import hold_out
 from caffdet_cli.data.mending import Mended, mend
 from caffdet_cli.data.raw import is_verified, read_raw, source_folder
 from caffdet_cli.errors import DatasetError, Findings, OutputError
@@ -64,6 +65,7 @@ def convert(
     labels: LabelPolicy | None = None,
     variant: str | None = None,
     first_category_id: int = 0,
+    val: float | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
     findings: FindingLog | None = None,
@@ -81,6 +83,8 @@ def convert(
             and `ir` are given in the pixels of their own picture.
         variant: which annotations, where a format was published with several; None: the usual ones.
         first_category_id: of the first class, where the source has no ids.
+        val: share of the training pictures that become a `val` split of whole scenes; None: splits as the source has
+            them.
         overwrite: replace an earlier conversion.
         dry_run: look at everything, write nothing.
         findings: takes what was found; also there after an error.
@@ -105,6 +109,8 @@ def convert(
     with folder as part:
         with _friendly_reads(source):
             raw = read_raw(format, request)
+            if val is not None:
+                raw = raw._replace(splits=hold_out(raw.splits, val, source, findings, progress))
             mended = {
                 split: mend(one, raw.spectra, split, request, whole_boxes=raw.whole_boxes)
                 for split, one in raw.splits.items()

@@ -157,7 +157,10 @@ def _choose(data: Data, split: str | None, root: Path) -> tuple[SplitName, Path]
     if split is not None and not wanted:
         raise DatasetError(f"{called} has no split {split!r}; it has: {have}")
     if not wanted:
-        raise DatasetError(f"{called} has neither val nor test; name a split: {have}")
+        raise DatasetError(
+            f"{called} has neither val nor test; name a split: {have} (caffdet convert --val 0.2 "
+            "holds some training pictures out)"
+        )
     for name in wanted:
         for file in data.splits[name].annotations:
             if (root / file).is_file():

@@ -123,7 +123,7 @@ def test_a_pair_detector_may_be_a_member_and_what_that_means_is_told(pairs, made
     assert list(report.spectra) == ["late", "pair", "ir"]
     assert any("both detectors look at ir" in line for line in told.lines)
     rules = next(line for line in told.lines if "thermal" in line)  # both read counts
-    assert "--weights by range (low 10.0, high 20.0" in rules
+    assert "--weights by range (low 10, high 20" in rules
     assert "--weights-ir by per-image; each is given its own" in rules
     report = evaluate(made["pair"], str(pairs), weights_ir=made["other"], progress=(told := Told()), **HOW)
     assert list(report.spectra) == ["late", "pair", "pair-ir"]

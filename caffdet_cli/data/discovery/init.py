@@ -111,7 +111,10 @@ def _describe(
     if thermal is not None:
         guesses.append(f"thermal rule: {why}")
     if "val" not in chosen.files and "test" not in chosen.files:
-        remarks.append("there is neither val nor test, and training is judged on one of them: split the file in two")
+        remarks.append(
+            "there is neither val nor test, and training is judged on one of them: caffdet convert coco DIR -o OTHER "
+            "--val 0.2 holds some pictures out"
+        )
     splits = {split: _split(one, pictures[split], source) for split, one in chosen.files.items()}
     classes = _classes(chosen.files, remarks)
     report = InitReport(file, source, name, splits, classes, spectra, label, thermal, tuple(guesses), tuple(remarks))

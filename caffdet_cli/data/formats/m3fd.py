@@ -10,7 +10,8 @@ As TarDAL reads it:
     meta/{train,val}.txt                                       optional: the split, one file name a line
 
 There is no official split. Lists in meta/ make one; without them all is `train`, because neighbouring frames are alike
-and a random split would put the same scene on both sides.
+and a random split would put the same scene on both sides (`holding_out` does not). meta/scenario.json, from which
+TarDAL makes lists, is not read: nobody here has seen one.
 
 Source: Liu et al., TarDAL, CVPR 2022, arXiv:2203.16220; JinyuanLiu-CV/TarDAL@6a9edd7, loader/m3fd.py.
 """
@@ -129,7 +130,10 @@ def _split(found: dict[str, Frame], request: Request) -> Frames:
     folder = subfolder(request.source, "meta")
     lists = {} if folder is None else list_files(folder, LISTS)
     if not lists:
-        what = "M3FD has none, and no list was found: meta/train.txt and meta/val.txt make one; all is train"
+        what = (
+            "M3FD has none, and no list was found: meta/train.txt and meta/val.txt make one, and so does --val 0.2; "
+            "all is train"
+        )
         request.findings.add("no official split", "meta", what, "noted")
         return {"train": list(found.values())}
     frames: Frames = {
