@@ -34,6 +34,14 @@ def command(
         Literal["rgb", "ir"] | None,
         typer.Option("--boxes", help="In whose pixels detections are written. Default: as in training."),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            metavar="A,B|0=A,3=B|coco",
+            help="Names of the class slots, for published weights, which have none.",
+        ),
+    ] = None,
     output: options.Output = None,
     score: options.Score = 0.3,
     draw: Annotated[bool, typer.Option("--draw/--no-draw", help="Draw the detections.")] = True,
@@ -60,6 +68,7 @@ def command(
         "rig": rig,
         "pair_by": pair_by,
         "boxes": boxes,
+        "classes": [name.strip() for name in classes.split(",")] if classes else [],
         "score": score,
         "device": device,
         "precision": precision,

@@ -85,7 +85,9 @@ def convert_command(
     ema: Annotated[bool, typer.Option("--ema", help="Of a published file, the moving average.")] = False,
     classes: Annotated[
         str | None,
-        typer.Option("--classes", metavar="A,B|coco", help="Names of the class slots; coco: those of the 91."),
+        typer.Option(
+            "--classes", metavar="A,B|0=A,3=B|coco", help="Names of the class slots, all or some; coco: its 91."
+        ),
     ] = None,
     set_: options.Set = None,
     offline: options.Offline = False,

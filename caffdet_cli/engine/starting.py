@@ -8,11 +8,10 @@ from caffdet_cli.engine.job import Job
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.progress import Progress
 from caffdet_cli.weights.backbone_files import check_backbone, read_backbone
-from caffdet_cli.weights.coco_slots import coco_slots
+from caffdet_cli.weights.class_names import usual_names
 from caffdet_cli.weights.load import check_numbers, read_stored
 from caffdet_cli.weights.naming import whole_configuration
-from caffdet_cli.weights.start import Account, Names, remarks, start_from_single
-from caffdet_cli.weights.store import Stored
+from caffdet_cli.weights.start import Account, remarks, start_from_single
 
 
 def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | None:
@@ -34,7 +33,7 @@ def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | 
             f"{job.weights} has the streams {', '.join(stored.model.spectra)}, the model {', '.join(model.spectra)}; "
             f"--set 'model.spectra={order}' takes them in the order they were trained in"
         )
-    known = stored.conventions.classes or _coco_names(stored)
+    known = stored.conventions.classes or usual_names(stored.model.spectra, stored.model.outputs)
     state, account = start_from_single(detector.state_dict(), stored.state, model, job.conventions.classes, known)
     fitting = len(account.copied) + len(account.to_both_streams)
     if len(account.mismatched) > fitting:
@@ -56,12 +55,6 @@ def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | 
         )
     detector.load_state_dict(state)
     return account
-
-
-def _coco_names(stored: Stored) -> Names:
-    """Of released detectors of one spectrum; what a pair's 91 slots mean, its own data set decided."""
-    slots = coco_slots()
-    return slots if len(stored.model.spectra) == 1 and stored.model.outputs == len(slots) else ()
 
 
 def _from_backbone(detector: torch.nn.Module, backbone: dict[str, torch.Tensor], job: Job) -> Account:

@@ -9,7 +9,6 @@ from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.detections import Found, write_detections
 from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
-from caffdet_cli.errors import WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.agreement import tell_counts
 from caffdet_cli.inference.device import How, choose_device
@@ -23,7 +22,7 @@ from caffdet_cli.inference.members import (
     tell_differences,
     two_members,
 )
-from caffdet_cli.inference.predict import Predicted, above, tell_lonely
+from caffdet_cli.inference.predict import Predicted, above, called, tell_lonely
 from caffdet_cli.inference.predictor import Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.inference.rigged import check_asked, in_pixels_of, rig_for
@@ -58,6 +57,7 @@ def predict_late(
     rig: str | Path | None = None,
     pair_by: str = "name",
     boxes: Spectrum | None = None,
+    classes: Sequence[str] = (),
     score: float = 0.3,
     device: str = "auto",
     precision: str | None = "fp32",
@@ -78,6 +78,7 @@ def predict_late(
         rig: file of the cameras' geometry; "none": pictures fit as they are; None: the rig that one of the detectors
             was trained with.
         boxes: in whose pixels detections are fused and written; None: in those of infrared, where it is there.
+        classes: names of the class slots, for a detector that has none.
 
     Raises:
         DatasetError, WeightsError, ConfigError, OutputError: what is wrong, and where.
@@ -86,7 +87,7 @@ def predict_late(
     fresh_folder(Path(output), overwrite)
     numbers = precision or "fp32"
     how = How(choose_device(device, numbers), numbers, batch or 1, workers or 0)
-    two = two_members(weights, weights_ir)
+    two = _called(two_members(weights, weights_ir), classes, progress)
     place = _place(two, rgb, ir, boxes)
     joint = _joint(two, place, progress)
     geometry = rig_for(rig, _with_rig(two, progress), progress) if rgb and ir else None
@@ -113,6 +114,14 @@ def predict_late(
     return Predicted(Path(output), len(pictures.examples), total, tuple(lonely))
 
 
+def _called(two: Two, classes: Sequence[str], progress: Progress) -> Two:
+    """Both with names for their classes; `classes` are of those that have none."""
+    first, second = (
+        each._replace(conventions=called(each, () if each.conventions.classes else classes, progress)) for each in two
+    )
+    return first, second
+
+
 def _place(two: Two, rgb: str | Path | None, ir: str | Path | None, boxes: Spectrum | None) -> Spectrum:
     """In whose pixels boxes are, after a look at which pictures there are."""
     has: dict[Spectrum, bool] = {"rgb": bool(rgb), "ir": bool(ir)}
@@ -123,11 +132,6 @@ def _place(two: Two, rgb: str | Path | None, ir: str | Path | None, boxes: Spect
 
 def _joint(two: Two, place: Spectrum, progress: Progress) -> Conventions:
     """What the fused detections mean: the classes of both, and in whose pixels boxes are."""
-    for member in two:
-        if not member.conventions.classes:
-            raise WeightsError(
-                f"{member.source} does not say what its classes are called; train or evaluate it on a data set"
-            )
     classes = joint_classes(two, progress)
     tell_differences(two, progress)
     thermal = two[1].conventions.thermal

@@ -12,6 +12,7 @@ from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.agreement import tell_counts
 from caffdet_cli.inference.device import choose_device
+from caffdet_cli.inference.members import Member
 from caffdet_cli.inference.predictor import Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.inference.rigged import check_asked, in_pixels_of, rig_for
@@ -21,7 +22,8 @@ from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.visualization.show import visualize_set
-from caffdet_cli.weights.load import load_detector
+from caffdet_cli.weights.class_names import usual_names, with_names
+from caffdet_cli.weights.load import Loaded, load_detector
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def predict(
     rig: str | Path | None = None,
     pair_by: str = "name",
     boxes: Spectrum | None = None,
+    classes: Sequence[str] = (),
     score: float = 0.3,
     device: str = "auto",
     precision: str | None = "fp32",
@@ -63,6 +66,8 @@ def predict(
             the weights were trained with, if there was one.
         pair_by: which pictures belong together: `name`, `time`, `time:SECONDS`, or two patterns, `*_rgb.png=*_ir.png`.
         boxes: in whose pixels detections are written; None: in those of the label spectrum.
+        classes: names of the class slots, for weights that have none: in their order, `SLOT=NAME` for some of them, or
+            `coco`. A published detector of one spectrum with 91 slots has COCO's anyway.
         score: smallest score that is written and drawn, 0..1.
 
     Raises:
@@ -73,11 +78,7 @@ def predict(
     numbers = precision or "fp32"
     place = choose_device(device, numbers)
     loaded = load_detector(weights)
-    conventions = loaded.conventions
-    if not conventions.classes:
-        raise WeightsError(
-            f"{loaded.source} does not say what its classes are called; train or evaluate it on a data set"
-        )
+    conventions = called(loaded, classes, progress)
     used = _used({"rgb": rgb, "ir": ir}, conventions)
     check_asked(boxes, rig, used)
     geometry = rig_for(rig, conventions, progress) if len(used) == 2 else None
@@ -98,6 +99,26 @@ def predict(
             _draw(pictures, found, conventions, folder / "pictures", score, progress)
     total = sum(len(each.scores) for each in written.values()) - without_id
     return Predicted(Path(output), len(pictures.examples), total, tuple(lonely))
+
+
+def called(loaded: Loaded | Member, classes: Sequence[str], progress: Progress) -> Conventions:
+    """The conventions of a detector with names for its classes.
+
+    Raises:
+        WeightsError: nobody says them. ConfigError: `classes` are none of this detector.
+    """
+    known, slots = loaded.conventions, len(loaded.conventions.classes) or loaded.model.outputs
+    if classes:
+        return with_names(known, classes, slots)
+    if known.classes:
+        return known
+    if usual := usual_names(known.spectra, slots):
+        progress.say("class names are those of COCO, by its 91 slots; --classes says otherwise")
+        return with_names(known, ["coco"], len(usual))
+    raise WeightsError(
+        f"{loaded.source} does not say what its {slots} class slots are called; say it: --classes 0=person,1=car (which "
+        "ones fire: caffdet weights check WEIGHTS --dataset DATASET)"
+    )
 
 
 def _used(given: Mapping[Spectrum, str | Path | None], conventions: Conventions) -> dict[Spectrum, Path]:

@@ -13,9 +13,9 @@ from caffdet_cli.errors import ConfigError, OutputError, WeightsError
 from caffdet_cli.paths import whole_file
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Model, Swin
-from caffdet_cli.weights.coco_slots import coco_slots
+from caffdet_cli.weights.class_names import with_names
 from caffdet_cli.weights.known import find_weights
-from caffdet_cli.weights.load import read_stored, whole_detector
+from caffdet_cli.weights.load import outputs_of, read_stored, whole_detector
 from caffdet_cli.weights.naming import different, title
 from caffdet_cli.weights.published import published_model
 from caffdet_cli.weights.remap import swin_indices, to_published
@@ -51,7 +51,7 @@ def convert_weights(
         weights: a run folder, a checkpoint folder or file, a released name, or an address.
         output: `.safetensors` for ours, `.pth` for the published form.
         average: of a published file, take its moving average (`ema_model`).
-        classes: names of the class slots in their order, or the one word `coco` for the 91 slots of COCO.
+        classes: names of the class slots in their order, `SLOT=NAME` for some of them, or the one word `coco`.
         overrides: `model.key=value` for what a published file does not tell, such as `model.encoder.high_levels=2`.
 
     Raises:
@@ -68,7 +68,7 @@ def convert_weights(
     model = changed(stored.model, overrides)
     stored = stored._replace(model=model, conventions=_following(stored.conventions, model))
     if classes:
-        stored = stored._replace(conventions=named(stored, classes))
+        stored = stored._replace(conventions=with_names(stored.conventions, classes, outputs_of(stored)))
     whole_detector(stored, path)
     if to == "caffdet":
         save_weights(target, stored.state, stored.model, stored.conventions)
@@ -131,16 +131,3 @@ def _value(text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
-
-
-def named(stored: Stored, classes: Sequence[str]) -> Conventions:
-    """The conventions with names for the class slots."""
-    slots = stored.model.outputs or len(stored.conventions.classes)
-    names: tuple[str | None, ...] = coco_slots() if list(classes) == ["coco"] else tuple(classes)
-    given = [name for name in names if name is not None]
-    if len(set(given)) < len(given) or not all(given):
-        raise ConfigError("--classes has a name twice, or an empty one")
-    if len(names) != slots:
-        raise ConfigError(f"--classes names {len(names)} classes, the head has {slots} slots")
-    ids = tuple(slot if name is not None else None for slot, name in enumerate(names))
-    return stored.conventions.model_copy(update={"classes": names, "category_ids": ids})

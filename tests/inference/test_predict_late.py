@@ -155,7 +155,7 @@ def test_classes_of_both_are_written_each_with_an_id_of_its_own(made, root, tmp_
         ("rgb", "ir", {"rgb": "rgb"}, DatasetError, "no ir pictures, and --weights-ir"),
         ("rgb", "ir", {"ir": "ir"}, DatasetError, "no rgb pictures, and --weights "),
         ("pair", "ir", {"ir": "ir", "boxes": "rgb"}, ConfigError, "--boxes rgb: there are no rgb pictures"),
-        ("rgb", "nameless", {"rgb": "rgb", "ir": "ir"}, WeightsError, "does not say what its classes are called"),
+        ("rgb", "nameless", {"rgb": "rgb", "ir": "ir"}, WeightsError, "does not say what its 3 class slots are called"),
         ("ir", "rgb", {"rgb": "rgb", "ir": "ir"}, ConfigError, "exchange them"),
         ("rgb", "missing", {"rgb": "rgb", "ir": "ir"}, WeightsError, "not there"),
         ("rgb", "ir", {"rgb": "rgb", "ir": "ir", "rig": "nothing.toml"}, DatasetError, "nothing.toml"),
