@@ -111,6 +111,8 @@ def convert_command(
     done = convert_weights(
         weights, output, to=to, average=ema, classes=names, overrides=set_ or (), overwrite=overwrite
     )
+    for remark in done.remarks:
+        console.progress(quiet=False, verbose=False).warn(remark)
     if json:
         print_json({"schema": 1, "path": str(done.path), "tensors": done.tensors, "title": title(done.model)})
     else:

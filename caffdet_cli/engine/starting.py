@@ -9,7 +9,7 @@ from caffdet_cli.errors import WeightsError
 from caffdet_cli.progress import Progress
 from caffdet_cli.weights.backbone_files import check_backbone, read_backbone
 from caffdet_cli.weights.class_names import usual_names
-from caffdet_cli.weights.load import check_numbers, read_stored
+from caffdet_cli.weights.load import assumed_in, check_numbers, read_stored
 from caffdet_cli.weights.naming import whole_configuration
 from caffdet_cli.weights.start import Account, remarks, start_from_single
 
@@ -44,7 +44,7 @@ def start(detector: torch.nn.Module, job: Job, progress: Progress) -> Account | 
     wanted = stored.model.model_copy(
         update={name: getattr(model, name) for name in ("spectra", "fusion", "shared_backbone")}
     )
-    for remark in remarks(stored.model, model, whole_configuration(wanted)):
+    for remark in remarks(stored.model, model, whole_configuration(wanted), assumed_in(stored, job.weights)):
         progress.warn(remark)
     for line in account.class_lines():
         progress.say(line)

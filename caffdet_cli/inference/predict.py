@@ -116,8 +116,8 @@ def called(loaded: Loaded | Member, classes: Sequence[str], progress: Progress) 
         progress.say("class names are those of COCO, by its 91 slots; --classes says otherwise")
         return with_names(known, ["coco"], len(usual))
     raise WeightsError(
-        f"{loaded.source} does not say what its {slots} class slots are called; say it: --classes 0=person,1=car (which "
-        "ones fire: caffdet weights check WEIGHTS --dataset DATASET)"
+        f"{loaded.source} does not say what its {slots} class slots are called; say it: --classes 0=person,1=car "
+        "(which ones fire: caffdet weights check WEIGHTS --dataset DATASET)"
     )
 
 

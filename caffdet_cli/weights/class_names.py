@@ -13,7 +13,7 @@ def with_names(conventions: Conventions, words: Sequence[str], slots: int) -> Co
     """The conventions with names for the class slots.
 
     Args:
-        words: a name for every slot in their order; or `0=person`, `3=car`: those of some slots; or the one word `coco`.
+        words: a name for every slot in their order; or `0=person`, `3=car`: those of some slots; or the word `coco`.
         slots: of the detector.
 
     Raises:

@@ -15,7 +15,7 @@ from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Model, Swin
 from caffdet_cli.weights.class_names import with_names
 from caffdet_cli.weights.known import find_weights
-from caffdet_cli.weights.load import outputs_of, read_stored, whole_detector
+from caffdet_cli.weights.load import beside_released, outputs_of, read_stored, whole_detector
 from caffdet_cli.weights.naming import different, title
 from caffdet_cli.weights.published import published_model
 from caffdet_cli.weights.remap import swin_indices, to_published
@@ -33,6 +33,7 @@ class Converted(NamedTuple):
     path: Path
     tensors: int
     model: Model
+    remarks: tuple[str, ...] = ()  # where it contradicts the released file of its name
 
 
 def convert_weights(
@@ -70,10 +71,16 @@ def convert_weights(
     if classes:
         stored = stored._replace(conventions=with_names(stored.conventions, classes, outputs_of(stored)))
     whole_detector(stored, path)
+    entry, apart = beside_released(stored.model, path, told=True)
+    remarks = tuple(
+        f"{path.name} is the released {entry.name!r}, whose {key} is {there}; it is written with {here}"
+        for key, (there, here) in apart.items()
+        if entry is not None
+    )
     if to == "caffdet":
         save_weights(target, stored.state, stored.model, stored.conventions)
-        return Converted(target, len(stored.state), stored.model)
-    return Converted(target, write_published(target, stored), stored.model)
+        return Converted(target, len(stored.state), stored.model, remarks)
+    return Converted(target, write_published(target, stored), stored.model, remarks)
 
 
 def write_published(target: Path, stored: Stored) -> int:

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import InterleavedEncoder, Model
 from caffdet_cli.weights.known import find_weights
-from caffdet_cli.weights.load import beside_released, read_stored, whole_detector
+from caffdet_cli.weights.load import beside_released, read_stored, said_args, whole_detector
 from caffdet_cli.weights.naming import nearest_shipped, title
+from caffdet_cli.weights.published_args import blocks
 
 
 class Description(NamedTuple):
@@ -31,7 +32,8 @@ class Description(NamedTuple):
     def remarks(self) -> list[str]:
         """What a published file does not tell, and where its name tells something else."""
         encoder = self.model.encoder
-        entry, apart = beside_released(self.model, self.path)
+        told = "enc_scale" in said_args(self.entries)
+        entry, apart = beside_released(self.model, self.path, told)
         said = [
             f"it has the name of the released {entry.name!r}, but its {key} is {here} and not {there}"
             for key, (there, here) in apart.items()
@@ -39,11 +41,15 @@ class Description(NamedTuple):
         ]
         if self.written_by == "caffdet" or not isinstance(encoder, InterleavedEncoder) or (entry and not apart):
             return said
-        if not encoder.small_feedforward:
+        if told and encoder.high_levels < self.model.levels - 2:
+            said.append("its encoder updates one coarse level (enc_scale = 1), which is not H2L2: that has 2")
+        if not encoder.small_feedforward and blocks(said_args(self.entries)) is None:
             said.append(
                 f"the file does not tell encoder.blocks: {encoder.blocks}, every layer full, is assumed "
                 "(caffdet weights convert --set model.encoder.blocks=3)"
             )
+        if told:
+            return said
         return [
             *said,
             f"the file does not tell encoder.high_levels: {encoder.high_levels}, as most have, is assumed; "

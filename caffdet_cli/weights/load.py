@@ -1,5 +1,6 @@
 """A detector from a checkpoint: one of ours, or a published one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,8 +79,11 @@ def read_stored(path: Path, average: bool = False) -> Stored:
             raise WeightsError(f"{path} is a file of caffdet, which keeps the moving average as its weights")
         return read_weights(path)
     state, entries = read_published(path, average)
-    model = as_released(published_model(state, path), path)
-    renamed = from_published(state, model)
+    args = said_args(entries)
+    model = published_model(state, path, args)
+    if "enc_scale" not in args:
+        model = as_released(model, path)
+    renamed = from_published(_with_own_labels(state, model), model)
     if renamed.unknown:
         raise WeightsError(
             f"{path}: {len(renamed.unknown)} tensors have no place in the model: {', '.join(renamed.unknown[:3])}"
@@ -92,6 +96,32 @@ def read_stored(path: Path, average: bool = False) -> Stored:
     reference = "ir" if "ir" in model.spectra else "rgb"
     conventions = Conventions(input=model.input, spectra=model.spectra, label_spectrum=reference)
     return Stored(model, conventions, renamed.state, entries)
+
+
+def said_args(entries: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration beside published weights; empty where there is none."""
+    args = entries.get("args")
+    return args if isinstance(args, Mapping) else {}
+
+
+def assumed_in(stored: Stored, path: Path) -> tuple[str, ...]:
+    """Settings of the encoder that neither a published file nor its name tells."""
+    if path.suffix == ".safetensors" or "enc_scale" in said_args(stored.entries):
+        return ()
+    entry, apart = beside_released(stored.model, path)
+    return () if entry is not None and not apart else ("high_levels",)
+
+
+def _with_own_labels(state: Mapping[str, torch.Tensor], model: Model) -> dict[str, torch.Tensor]:
+    """Without rows of the denoising table that no class slot has: upstream's may be larger than the head.
+
+    Its last row is not a class.
+    """
+    name, rows = "label_enc.weight", model.outputs + 1
+    table = state.get(name)
+    if table is None or table.dim() != 2 or len(table) <= rows:
+        return dict(state)
+    return {**state, name: torch.cat([table[: model.outputs], table[-1:]])}
 
 
 def as_released(model: Model, path: Path) -> Model:
@@ -109,13 +139,18 @@ def as_released(model: Model, path: Path) -> Model:
     return model
 
 
-def beside_released(model: Model, path: Path) -> tuple[Entry | None, dict[str, tuple[Any, Any]]]:
-    """The released file of this name, and in which settings a file contradicts it: (released, here)."""
+def beside_released(model: Model, path: Path, told: bool = False) -> tuple[Entry | None, dict[str, tuple[Any, Any]]]:
+    """The released file of this name, and in which settings a model contradicts it: (released, here).
+
+    Args:
+        told: `encoder.high_levels`, which leaves no trace in tensors, was said and not assumed.
+    """
     entry = next((each for each in registry().values() if each.file == path.name and each.configuration), None)
     if entry is None:
         return None, {}
     apart = different(_released(entry), model)
-    apart.pop("encoder.high_levels", None)
+    if not told:
+        apart.pop("encoder.high_levels", None)
     return entry, apart
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from caffdet_cli.errors import WeightsError
 from caffdet_cli.settings.model import Model
+from caffdet_cli.weights import published_args
 from caffdet_cli.weights.pickles import read_pickle
 from caffdet_cli.weights.published_deformable import deformable_facts, deformable_sizes, is_deformable_detr
 
@@ -27,13 +28,26 @@ _DEPTHS = {
 _SWINS = {96: "tiny", 128: "base", 192: "large"}  # by the channels of the first stage
 _BIAS_TABLE = "layers.0.blocks.0.attn.relative_position_bias_table"  # (2 * window - 1)^2 rows
 _FIRST = "transformer.encoder.layers.0.self_attn."
-_SHARED_OFFSETS = 8 * 4 * 2  # heads, points, x and y: offsets that all levels share
+_CROSS = "transformer.decoder.layers.0.cross_attn."
+_POINTS = 4  # as published
 _DIGITS = 6  # of a number in a name; longer ones are nobody's
 _LEVELS, _QUERIES, _CLASSES = (
     "transformer.level_embed",
     "transformer.tgt_embed.weight",
     "transformer.enc_out_class_embed.weight",
 )
+
+
+# Beginnings of names, and the option of upstream that makes such tensors.
+_OPTIONS = {
+    "backbone.0.downsample_layers.": "a ConvNeXt backbone",
+    "backbone_visible.0.downsample_layers.": "a ConvNeXt backbone",
+    "transformer.refpoint_embed.": "learned boxes as queries (two_stage_type = 'no')",
+    "transformer.encoder.norm.": "pre_norm = True",
+    "transformer.two_stage_wh_embedding.": "two_stage_learn_wh = True",
+    "transformer.pat_embed": "two_stage_pat_embed",
+    "transformer.patterns.": "num_patterns",
+}
 
 
 class Published(NamedTuple):
@@ -87,21 +101,25 @@ def _plain(value: object) -> Any:
     return f"{type(value).__name__} of {len(value)}" if isinstance(value, Mapping | list) else type(value).__name__
 
 
-def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
+def published_model(state: Mapping[str, Tensor], source: Path, args: Mapping[str, Any] | None = None) -> Model:
     """The settings of the model that a published state belongs to, read from its keys and shapes.
 
-    `encoder.high_levels` leaves no trace in a file; the published value 3 is assumed.
+    Args:
+        args: the configuration beside the weights, for what leaves no trace in tensors, such as `encoder.high_levels`;
+            where it says nothing, the published values are assumed.
 
     Raises:
         WeightsError: it is of an architecture that caffdet does not have; says what it looks like.
     """
+    args, deformable = args or {}, is_deformable_detr(state)
     strange = looks_like(state)
+    if strange is None and not deformable and (option := published_args.unknown_option(args)):
+        strange = f"a DINO with {option}"
     if strange is not None:
         raise WeightsError(
             f"{source} looks like {strange}; this release reads DINO, Lite-DINO, CAFF-DINO, CAFF-Lite-DINO, "
             "Deformable-DETR and H-DETR"
         )
-    deformable = is_deformable_detr(state)
     called = "Deformable-DETR" if deformable else "DINO"
     torn = WeightsError(f"{source} has keys of a {called} but not all of them; it is not a whole checkpoint")
     layers = _count(state, r"transformer\.encoder\.layers\.(\d+)\.")
@@ -119,33 +137,62 @@ def published_model(state: Mapping[str, Tensor], source: Path) -> Model:
         "key_aware": f"{_FIRST}attention_weights.weight" not in state,
         "width": width,
         "levels": state[_LEVELS].shape[0],
-        "encoder": _encoder(state, layers) | _feedforward(state, "encoder"),
+        "encoder": _encoder(state, layers, {} if deformable else args) | _feedforward(state, "encoder"),
     }
     decoder = {"layers": _count(state, r"transformer\.decoder\.layers\.(\d+)\.")} | _feedforward(state, "decoder")
     if deformable:
         facts |= deformable_facts(state, decoder)
         facts["encoder"] |= {"dropout": facts["decoder"]["dropout"]}
     else:
+        decoder |= _sampling(state, _CROSS, "dec", facts["levels"], args)
         facts |= {"outputs": len(state[_CLASSES]), "queries": len(state[_QUERIES]), "decoder": decoder}
+        facts |= published_args.after_the_decoder(args)
     try:
         return Model.model_validate(facts)
     except ValidationError as error:  # no ResNet has so many blocks, no fusion so few stages, ...
         raise torn from error
 
 
-def _encoder(state: Mapping[str, Tensor], layers: int) -> dict[str, object]:
+def _encoder(state: Mapping[str, Tensor], layers: int, args: Mapping[str, Any]) -> dict[str, object]:
     """Lite-DETR's has projections that DINO's has not, whether it uses them or not."""
+    levels = state[_LEVELS].shape[0]
+    sampled = _sampling(state, _FIRST, "enc", levels, args)
     if f"{_FIRST}query_proj.weight" not in state:
-        return {"name": "deformable", "layers": layers}
+        return {"name": "deformable", "layers": layers, **sampled}
     full = _count(state, r"transformer\.encoder\.layers\.(\d+)\.linear12\.", distinct=True)
+    offsets = _rows(state, f"{_FIRST}sampling_offsets.bias")
     return {
         "name": "interleaved",
         "layers": layers,
-        "blocks": full or layers,
+        "blocks": full or published_args.blocks(args) or layers,
+        "high_levels": published_args.high_levels(args, levels),
         "small_feedforward": bool(full),
         "project_keys": f"{_FIRST}key_proj.weight" in state,
-        "shared_offsets": _rows(state, f"{_FIRST}sampling_offsets.bias") == _SHARED_OFFSETS,
+        "shared_offsets": levels > 1 and offsets == sampled["heads"] * sampled["points"] * 2,
+        **sampled,
     }
+
+
+def _sampling(
+    state: Mapping[str, Tensor], attention: str, part: str, levels: int, args: Mapping[str, Any]
+) -> dict[str, int]:
+    """Heads, and points of each on a level. Heads leave no trace; 8, as published, unless `args` says it.
+
+    Offsets have two rows for each point: of every level, or of one where all levels share them. Plain attention has a
+    weight for each point; of key-aware attention with few rows, shared offsets of 4 points are meant.
+    """
+    heads = published_args.heads(args)
+    offsets, weights = (_rows(state, f"{attention}{name}.bias") for name in ("sampling_offsets", "attention_weights"))
+    said = published_args.points(args, part)
+    if weights:
+        found = weights // (heads * levels)
+    elif said is not None:
+        found = said
+    elif offsets == heads * _POINTS * 2:
+        found = _POINTS
+    else:
+        found = (offsets or 0) // (heads * levels * 2)
+    return {"heads": heads, "points": found or _POINTS}
 
 
 def _feedforward(state: Mapping[str, Tensor], part: str) -> dict[str, object]:
@@ -215,6 +262,9 @@ def looks_like(state: Mapping[str, Any]) -> str | None:
     for sign, words in signs:
         if any(sign in name for name in state):
             return words
+    for sign, option in _OPTIONS.items():
+        if any(name.startswith(sign) for name in state):
+            return f"a DINO with {option}"
     if "transformer.level_embed" not in state:
         return "a classification ResNet" if "layer1.0.conv1.weight" in state else "something that is no DINO detector"
     if not any(f"{_FIRST}{name}.weight" in state for name in ("attention_weights", "query_proj")):

@@ -9,7 +9,7 @@ Source: --pretrain_model_coco in main.py of kevinhelvig/CAFF-DETR.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -139,11 +139,12 @@ def _refilled(value: Tensor, source: Tensor, rows: Mapping[int, int]) -> Tensor:
     return filled
 
 
-def remarks(source: Model, model: Model, configuration: str = "") -> list[str]:
+def remarks(source: Model, model: Model, configuration: str = "", assumed: Collection[str] = ()) -> list[str]:
     """What is computed in another way than the starting weights were trained with; one sentence each.
 
     Args:
         configuration: a shipped model that takes the whole of the weights, if there is one.
+        assumed: settings of the encoder that the file of the weights does not tell.
     """
     take = f"; --model {configuration} takes the whole file" if configuration else ""
     found = []
@@ -163,8 +164,10 @@ def remarks(source: Model, model: Model, configuration: str = "") -> list[str]:
         for key in ("blocks", "high_levels", "small_feedforward", "shared_offsets", "project_keys"):
             theirs, ours = getattr(source.encoder, key), getattr(model.encoder, key)
             if theirs != ours:
+                how = "are read with" if key in assumed else "were trained with"
+                unsaid = " (their file does not tell it)" if key in assumed else ""
                 found.append(
-                    f"the starting weights were trained with encoder.{key} = {_toml(theirs)}, the model has "
+                    f"the starting weights {how} encoder.{key} = {_toml(theirs)}{unsaid}, the model has "
                     f"{_toml(ours)}{take}"
                 )
     found += _of_decoders(source, model, take)
