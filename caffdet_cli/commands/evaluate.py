@@ -115,9 +115,9 @@ def command(
     fused = _fused(weights_ir, late)
     if metric == "mr" and against:
         raise ConfigError("--against compares AP; leave it out, or take --metric coco")
-    from caffdet_cli.settings.load import load_config
+    from caffdet_cli.settings.load import load_data
 
-    load_config(dataset=dataset, overrides=set_ or ())  # before torch is imported
+    load_data(dataset, set_ or ())  # before torch is imported
     how: dict[str, Any] = {
         "data_root": data_root,
         "split": split,

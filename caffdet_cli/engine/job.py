@@ -17,6 +17,7 @@ from caffdet_cli.settings.config import Config
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.data import PercentileRule
 from caffdet_cli.settings.load import flat, load_config
+from caffdet_cli.settings.model import Model
 from caffdet_cli.weights.known import find_weights
 
 _MAY_CHANGE = (
@@ -153,6 +154,7 @@ def conventions_of(config: Config, train: AnnotationSet, progress: Progress | No
     """How this run's weights are to be used; goes into every checkpoint."""
     model = config.model
     names, ids = class_slots(model.labels, model.outputs, train, config.data.classes)
+    _check_detections(model, len(names))
     spectra = model.spectra
     reference = train.label_spectrum if train.label_spectrum in spectra else spectra[0]
     return Conventions(
@@ -166,12 +168,22 @@ def conventions_of(config: Config, train: AnnotationSet, progress: Progress | No
     )
 
 
+def _check_detections(model: Model, outputs: int) -> None:
+    """As the settings do where they have a number of outputs."""
+    most = model.queries * outputs
+    if most < model.detections != Model.model_fields["detections"].default:
+        raise ConfigError(
+            f"model.detections = {model.detections} is more than model.queries = {model.queries} times the {outputs} "
+            "class slots of the data set"
+        )
+
+
 def _splits(config: Config, root: Path | None, progress: Progress | None) -> tuple[AnnotationSet, AnnotationSet, str]:
     _, train = load_split(config.data, "train", root, progress)
     if not {"val", "test"} & config.data.splits.keys():
         raise DatasetError(
             "training is judged on a split val or test, and the data set has none; add [data.splits.val] to its TOML, "
-            "or convert it again with lists of names (for voc: ImageSets/Main/train.txt and val.txt)"
+            "or convert it again: caffdet convert --val 0.2 holds whole scenes out of its training pictures"
         )
     val_split, val = load_split(config.data, None, root, progress)
     if not train.examples:

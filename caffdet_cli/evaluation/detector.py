@@ -23,7 +23,7 @@ from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.late import Late
-from caffdet_cli.settings.load import load_config
+from caffdet_cli.settings.load import load_data
 from caffdet_cli.weights.load import Loaded, load_detector
 
 __all__ = ["Found", "check_rivals", "choices", "detect", "evaluate", "to_categories", "with_classes"]
@@ -94,7 +94,7 @@ def evaluate(
     main = load_detector(weights)
     others = dict(zip(_ALONE, map(load_detector, against or ()), strict=False))
     check_rivals(others)
-    data = load_config(dataset=dataset, overrides=overrides).config.data
+    data = load_data(dataset, overrides)
     root = place_of(data, Path(data_root) if data_root is not None else None, progress)
     name, annotations = load_split(data, split, root, progress)
     given_all = choices(main.conventions, spectrum, annotations)

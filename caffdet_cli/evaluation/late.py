@@ -34,7 +34,7 @@ from caffdet_cli.progress import Progress
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.data import Data
 from caffdet_cli.settings.late import Late
-from caffdet_cli.settings.load import load_config
+from caffdet_cli.settings.load import load_data
 from caffdet_cli.weights.load import load_detector
 
 LATE_FILES = ("detections-late.json", "detections-pair-ir.json")
@@ -77,7 +77,7 @@ def evaluate_late(
         fresh_folder(Path(output), overwrite)
     how = How(choose_device(device, precision), precision, batch, workers)
     two = two_members(*weights)
-    data = load_config(dataset=dataset, overrides=overrides).config.data
+    data = load_data(dataset, overrides)
     root = place_of(data, Path(data_root) if data_root is not None else None, progress)
     name, annotations = load_split(data, split, root, progress)
     two = _ready(two, annotations, data, how, progress)

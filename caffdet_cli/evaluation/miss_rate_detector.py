@@ -12,7 +12,7 @@ from caffdet_cli.evaluation.miss_rate import MissRateReport, evaluate_miss_rate
 from caffdet_cli.evaluation.miss_rate_report import write_miss_rates
 from caffdet_cli.evaluation.miss_rate_settings import USUAL, Setting
 from caffdet_cli.evaluation.miss_rate_truth import miss_rate_truth
-from caffdet_cli.settings.load import load_config
+from caffdet_cli.settings.load import load_data
 
 
 def evaluate_miss_rate_of(
@@ -42,7 +42,7 @@ def evaluate_miss_rate_of(
 
 def _check(dataset: str, options: Mapping[str, Any]) -> None:
     """Refuse a data set without pedestrians before anything is detected in it."""
-    data = load_config(dataset=dataset, overrides=options.get("overrides") or ()).config.data
+    data = load_data(dataset, options.get("overrides") or ())
     said = options.get("data_root")
     root = place_of(data, None if said is None else Path(said), options.get("progress"))
     miss_rate_truth(load_split(data, options.get("split"), root)[1])

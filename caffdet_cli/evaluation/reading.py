@@ -22,7 +22,7 @@ from caffdet_cli.evaluation.coco import evaluate_coco
 from caffdet_cli.evaluation.detector import detect, to_categories
 from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.progress import Bars, Progress
-from caffdet_cli.settings.load import load_config
+from caffdet_cli.settings.load import load_data
 from caffdet_cli.weights.load import load_detector
 
 _FITS = 0.5  # IoU of a detection that is meant for an object
@@ -60,8 +60,8 @@ class Checked:
 
     @property
     def best(self) -> Reading:
-        """The one that finds most objects, by whatever slot."""
-        return max(self.readings, key=lambda each: (each.hits, each.ap))
+        """The one with the better AP; where that says nothing, because slots mean other classes, with most objects."""
+        return max(self.readings, key=lambda each: (round(each.ap, 3), each.hits))
 
     @property
     def strangers(self) -> dict[str, int]:
@@ -81,8 +81,8 @@ class Checked:
             said.append(
                 f"The streams are {order}, as they are read."
                 if best is own
-                else f"The streams are better read as {order}: {best.hits} objects are found instead of {own.hits}, "
-                f"AP {100 * best.ap:.1f} instead of {100 * own.ap:.1f}."
+                else f"The streams are better read as {order}: AP {100 * best.ap:.1f} instead of {100 * own.ap:.1f}, "
+                f"{best.hits} objects are found instead of {own.hits}."
             )
         said += [
             f"Slot {slot} fires on {name!r}, which is read from {self._read_from(name)}."
@@ -143,7 +143,7 @@ def check_weights(
     """
     progress = progress or Bars()
     place, main = choose_device(device), load_detector(weights)
-    data = load_config(dataset=dataset, overrides=overrides).config.data
+    data = load_data(dataset, overrides)
     root = place_of(data, Path(data_root) if data_root is not None else None, progress)
     name, annotations = load_split(data, split, root, progress)
     some = spread(annotations, pictures)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from caffdet_cli.errors import ConfigError
 from caffdet_cli.settings.config import Config
+from caffdet_cli.settings.data import Data
 from caffdet_cli.settings.files import (
     WORDS,
     Kind,
@@ -84,6 +85,26 @@ def load_config(
     except ValidationError as error:
         raise ConfigError(explain(error, tree)) from error
     return Resolved(config, _origins(config, tree))
+
+
+def load_data(dataset: str, overrides: Sequence[str] = ()) -> Data:
+    """The settings of a data set alone, for what brings a model of its own or needs none.
+
+    Args:
+        dataset: as in `load_config`.
+        overrides: `data.key=value`.
+
+    Raises:
+        ConfigError: as `load_config`; or an override is of something else, which would have no effect.
+    """
+    data = load_config(dataset=dataset, overrides=overrides).config.data
+    for override in overrides:
+        if override.split(".")[0].strip() in ("model", "train"):
+            raise ConfigError(
+                f"--set {override}: only settings of the data set have an effect here, data.KEY=VALUE; weights bring "
+                "their own model (caffdet weights convert --set writes what their file does not tell)"
+            )
+    return data
 
 
 def load_named(

@@ -12,7 +12,7 @@ from caffdet_cli.data.inspection.report import check_json, info_json
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.paths import fresh_folder, write_text
 from caffdet_cli.progress import Bars, Progress
-from caffdet_cli.settings.load import load_config
+from caffdet_cli.settings.load import load_data
 from caffdet_cli.visualization.heatmap import draw_heatmaps
 from caffdet_cli.visualization.sheet import save_picture
 from caffdet_cli.visualization.text import Picture
@@ -48,7 +48,7 @@ def check_dataset(
     progress = progress or Bars()
     if output is not None:
         fresh_folder(output, overwrite)
-    data = load_config(dataset=dataset, overrides=overrides).config.data
+    data = load_data(dataset, overrides)
     root = place_of(data, data_root, progress)
     report = check(data, root=root, split=split, workers=workers, progress=progress)
     if output is not None:
@@ -77,7 +77,7 @@ def describe_dataset(
     progress = progress or Bars()
     if output is not None:
         fresh_folder(output, overwrite)
-    data = load_config(dataset=dataset, overrides=overrides).config.data
+    data = load_data(dataset, overrides)
     root = place_of(data, data_root, progress)
     info = describe(data, root=root, split=split, workers=workers, progress=progress)
     if output is not None:

@@ -24,7 +24,7 @@ from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.files import find, names
-from caffdet_cli.settings.load import load_config
+from caffdet_cli.settings.load import load_data
 from caffdet_cli.settings.rig import Rig
 from caffdet_cli.visualization.overlay import overlay
 from caffdet_cli.visualization.sheet import contact_sheet, save_picture
@@ -99,7 +99,7 @@ def align(
     fresh_folder(output, overwrite)
     progress = progress or Bars()
     listed = None if points is None else read_points(points)
-    data = load_config(dataset=dataset, overrides=overrides).config.data
+    data = load_data(dataset, overrides)
     data = data.model_copy(update={"rig": ""})  # an earlier one may be missing or wrong
     split = split or next((name for name in SPLITS if name in data.splits), None)
     split, annotations = load_split(data, split, place_of(data, data_root, progress), progress)

@@ -22,7 +22,7 @@ from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.data import FixedThermal, PercentileRule
-from caffdet_cli.settings.load import load_config
+from caffdet_cli.settings.load import load_data
 from caffdet_cli.settings.rig import Rig
 from caffdet_cli.visualization.draw import Labelled
 from caffdet_cli.visualization.pair import draw_pair
@@ -76,7 +76,7 @@ def visualize(
     """
     fresh_folder(output, overwrite)
     progress = progress or Bars()
-    data = load_config(dataset=dataset, overrides=overrides).config.data
+    data = load_data(dataset, overrides)
     if split is None and not {"val", "test"} & data.splits.keys():
         split = "train"
     _, annotations = load_split(data, split, place_of(data, data_root, progress), progress)

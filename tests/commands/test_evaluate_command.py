@@ -113,7 +113,7 @@ def scoring(monkeypatch) -> dict[str, Any]:
 
 def test_options_reach_the_library_under_their_own_names(scoring):
     given = "--weights w --dataset demo --split test --spectrum ir --against r i --data-root root --device cpu -o out"
-    more = "--precision bf16 --batch 3 --workers 0 --set model.queries=7 --overwrite --quiet"
+    more = "--precision bf16 --batch 3 --workers 0 --set data.licence=mine --overwrite --quiet"
     assert main(["eval", *given.split(), *more.split()]) == 0
     assert scoring.pop("progress") is not None
     assert scoring == {
@@ -129,7 +129,7 @@ def test_options_reach_the_library_under_their_own_names(scoring):
         "precision": "bf16",
         "batch": 3,
         "workers": 0,
-        "overrides": ["model.queries=7"],
+        "overrides": ["data.licence=mine"],
         "overwrite": True,
     }
 
