@@ -23,5 +23,16 @@ def test_no_cell_is_empty():
 
 def test_sources_have_one_of_three_kinds():
     body = [row for row in rows() if row[-1] not in ("source", "---")]
-    assert len(body) > 60
+    assert len(body) > 90
     assert [row for row in body if row[-1].split(",")[0].split()[0] not in ("read", "told", "recomputed")] == []
+
+
+def test_what_was_read_says_where():
+    read = [row for row in rows() if row[-1].startswith("read")]
+    assert len(read) > 20
+    assert [row for row in read if not row[-1].startswith("read, ")] == []
+
+
+def test_figures_of_one_table_are_not_written_twice():
+    told = [tuple(row) for row in rows() if row[-1] not in ("source", "---")]
+    assert len(told) == len(set(told))
