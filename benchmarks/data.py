@@ -185,7 +185,7 @@ def pairs_of(options: argparse.Namespace, folder: Path) -> AnnotationSet:
         data = load_config(dataset=str(options.data)).config.data
         return load_split(data, "train" if "train" in data.splits else None)[1]
     places = [write_pictures(folder / name, 1024, 1280, 8, name == "ir") for name in ("rgb", "ir")]
-    return picture_set(*places, Conventions(spectra=("ir", "rgb"), label_spectrum="ir"))[0]
+    return picture_set(*places, Conventions(spectra=("ir", "rgb"), label_spectrum="ir")).pictures
 
 
 def differences(annotations: AnnotationSet, conventions: Conventions) -> dict[str, float]:

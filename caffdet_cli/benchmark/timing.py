@@ -106,7 +106,7 @@ def end_to_end(
     places = {
         spectrum: write_pictures(folder / spectrum, height, width, batch, spectrum == "ir") for spectrum in spectra
     }
-    pictures, _ = picture_set(places.get("rgb"), places.get("ir"), conventions)
+    pictures = picture_set(places.get("rgb"), places.get("ir"), conventions).pictures
     dataset = PairDataset(pictures, conventions, augment=None, seed=0)
 
     def call() -> object:

@@ -80,7 +80,12 @@ def command(
     }
     done = _predicted(weights, weights_ir, late, output, how)
     if json:
-        facts = {"pictures": done.pictures, "detections": done.found, "without_partner": list(done.lonely)}
+        facts = {
+            "pictures": done.pictures,
+            "detections": done.found,
+            "without_partner": list(done.lonely),
+            "left_out": dict(done.left_out),
+        }
         console.print_json({"schema": 1, "output": str(done.folder), **facts})
         return
     console.echo(f"{done.found} objects in {done.pictures} pictures: {done.folder / 'detections.json'}")

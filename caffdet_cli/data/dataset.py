@@ -4,6 +4,7 @@ Every random number of a sample comes from (seed, epoch, index) alone: neither t
 calls nor a restart changes it, and the global generators of torch and numpy are not touched.
 """
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,14 +70,24 @@ class PairDataset(Dataset[Sample]):
     Args:
         augment: random changes of training pictures; None prepares for evaluation.
         seed: of the training run.
+        tolerant: an example that cannot be read is one without pictures, `problem` says why; else an error.
 
     Raises:
         DatasetError: there are no pictures of the model's spectra; for training, of one of them, or objects of classes
             that `conventions.classes` does not have. (For evaluation such objects are left out.)
     """
 
-    def __init__(self, annotations: AnnotationSet, conventions: Conventions, augment: Augment | None, seed: int):
+    def __init__(
+        self,
+        annotations: AnnotationSet,
+        conventions: Conventions,
+        augment: Augment | None,
+        seed: int,
+        *,
+        tolerant: bool = False,
+    ):
         self.annotations = annotations
+        self.tolerant = tolerant
         self.conventions = conventions
         self.augment = augment
         self.seed = seed
@@ -96,7 +107,18 @@ class PairDataset(Dataset[Sample]):
         try:
             return self._sample(example, generator(_EXAMPLES, self.seed, epoch, index))
         except CaffdetError as error:
-            raise PictureError(f"example {example.id}: {error}") from error
+            if not self.tolerant:
+                raise PictureError(f"example {example.id}: {error}") from error
+            bare = replace(example, rgb=None, ir=None)
+            return self._sample(bare, generator(_EXAMPLES, self.seed, epoch, index))
+
+    def problem(self, index: int) -> str:
+        """Why an example cannot be read."""
+        try:
+            self._read(self.annotations.examples[index])
+        except CaffdetError as error:
+            return str(error)
+        return ""
 
     def _sample(self, example: Example, random: np.random.Generator) -> Sample:
         size, seen = (example.height, example.width), self.conventions.input

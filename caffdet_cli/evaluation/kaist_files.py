@@ -28,8 +28,9 @@ CATEGORIES = (
     Category(2, "cyclist"),
     Category(3, "people"),
     Category(4, "person?"),
+    Category(5, "person?a"),
 )
-"""As in the data set's own JSON."""
+"""As in the data set's own JSON, and `person?a` of the original annotations, an unsure case too."""
 
 _PERSON = 1  # place in CATEGORIES
 _WIDTH, _HEIGHT = 640, 512  # pixels, of all pictures

@@ -5,10 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.detections import Found, write_detections
-from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.agreement import tell_counts
 from caffdet_cli.inference.device import How, choose_device
@@ -22,7 +19,7 @@ from caffdet_cli.inference.members import (
     tell_differences,
     two_members,
 )
-from caffdet_cli.inference.predict import Predicted, above, called, tell_lonely
+from caffdet_cli.inference.predict import Predicted, above, called, detected, tell_left_out, tell_lonely, without
 from caffdet_cli.inference.predictor import Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.inference.rigged import check_asked, in_pixels_of, rig_for
@@ -92,13 +89,20 @@ def predict_late(
     joint = _joint(two, place, progress)
     geometry = rig_for(rig, _with_rig(two, progress), progress) if rgb and ir else None
     given = _Pictures(Path(rgb) if rgb else None, Path(ir) if ir else None, pair_by, geometry)
-    pictures, lonely = picture_set(*given[:2], joint, pair_by=pair_by, rig=geometry)
+    pictures, lonely, left_out = picture_set(*given[:2], joint, pair_by=pair_by, rig=geometry)
     tell_lonely(lonely, len(pictures.examples), progress)
     for each in two:
         tell_counts(each.conventions, pictures, progress)
     with whole_folder(Path(output), overwrite=overwrite) as folder:
-        first, second = (_alone(each, given, joint, how, progress) for each in two)
-        found = {key: above(each, score) for key, each in fuse_all(first, second, late or Late()).items()}
+        (first, unread), (second, also_unread) = (_alone(each, given, joint, how, progress) for each in two)
+        unread |= also_unread
+        found = {
+            key: above(each, score)
+            for key, each in fuse_all(first, second, late or Late()).items()
+            if str(key) not in unread
+        }
+        pictures, left_out = without(pictures, unread), {**left_out, **unread}
+        tell_left_out(left_out, progress)
         write_detections(folder / "detections.json", found, joint.category_ids)
         if draw:
             visualize_set(
@@ -111,7 +115,7 @@ def predict_late(
                 progress=progress,
             )
     total = sum(len(each.scores) for each in found.values())
-    return Predicted(Path(output), len(pictures.examples), total, tuple(lonely))
+    return Predicted(Path(output), len(pictures.examples), total, tuple(lonely), left_out)
 
 
 def _called(two: Two, classes: Sequence[str], progress: Progress) -> Two:
@@ -161,22 +165,17 @@ def _with_rig(two: Two, progress: Progress) -> Conventions:
     return (rigs or two)[0].conventions
 
 
-def _alone(member: Member, given: _Pictures, joint: Conventions, how: How, progress: Progress) -> Found:
-    """Detections of one member: as it sees the pictures, in the pixels and classes of both."""
+def _alone(
+    member: Member, given: _Pictures, joint: Conventions, how: How, progress: Progress
+) -> tuple[Found, dict[str, str]]:
+    """Detections of one member: as it sees the pictures, in the pixels and classes of both; and what it cannot read."""
     conventions = member.conventions
-    pictures, _ = picture_set(given.rgb, given.ir, conventions, pair_by=given.pair_by, rig=given.rig)
+    pictures = picture_set(given.rgb, given.ir, conventions, pair_by=given.pair_by, rig=given.rig).pictures
     seen = replace(pictures, examples=seen_by(conventions, pictures.examples))
     progress.say(f"{member.option}: {member.source}")
-    found = in_pixels_of(joint.label_spectrum, _detected(member, seen, how, progress), seen)
-    slots = {name: slot for slot, name in enumerate(joint.classes)}
-    return relabelled(found, [-1 if name is None else slots[name] for name in conventions.classes])
-
-
-def _detected(member: Member, pictures: AnnotationSet, how: How, progress: Progress) -> Found:
-    """Detections in the pixels of the member's label spectrum, labels as its class slots."""
-    dataset = PairDataset(pictures, member.conventions, augment=None, seed=0)
-    batches = Loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)
     detector = prepare(load_detector(member.weights).detector, how.precision)
-    predictor = Predictor(detector, member.conventions, how.device, how.precision)
-    with closing_workers(batches):
-        return dict(predictor.run(progress.track(batches, "detecting", total=len(batches))))
+    predictor = Predictor(detector, conventions, how.device, how.precision)
+    raw, unread = detected(predictor, seen, conventions, how, progress)
+    found = in_pixels_of(joint.label_spectrum, raw, seen)
+    slots = {name: slot for slot, name in enumerate(joint.classes)}
+    return relabelled(found, [-1 if name is None else slots[name] for name in conventions.classes]), unread

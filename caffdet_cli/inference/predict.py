@@ -1,17 +1,17 @@
 """Detections in pictures or pairs, as a COCO result file and as drawings."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.data.dataset import PairDataset
-from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
+from caffdet_cli.data.formats.detections import DetectionArrays, Found, write_detections
 from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
-from caffdet_cli.errors import ConfigError, WeightsError
+from caffdet_cli.errors import ConfigError, DatasetError, WeightsError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.agreement import tell_counts
-from caffdet_cli.inference.device import choose_device
+from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.inference.members import Member
 from caffdet_cli.inference.predictor import Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
@@ -34,6 +34,7 @@ class Predicted:
     pictures: int
     found: int  # detections at or above the score
     lonely: tuple[str, ...]  # pictures without a partner
+    left_out: Mapping[str, str]  # pictures that could not be used, and why
 
 
 def predict(
@@ -82,23 +83,58 @@ def predict(
     used = _used({"rgb": rgb, "ir": ir}, conventions)
     check_asked(boxes, rig, used)
     geometry = rig_for(rig, conventions, progress) if len(used) == 2 else None
-    pictures, lonely = picture_set(used.get("rgb"), used.get("ir"), conventions, pair_by=pair_by, rig=geometry)
+    pictures, lonely, left_out = picture_set(
+        used.get("rgb"), used.get("ir"), conventions, pair_by=pair_by, rig=geometry
+    )
     tell_lonely(lonely, len(pictures.examples), progress)
     tell_counts(conventions, pictures, progress)
-    dataset = PairDataset(pictures, conventions, augment=None, seed=0)
-    batches = Loader(dataset, EpochSampler(len(dataset), batch or 1, seed=0, shuffle=False), workers or 0)
     predictor = Predictor(prepare(loaded.detector, numbers), conventions, place, numbers)
-    with whole_folder(Path(output), overwrite=overwrite) as folder, closing_workers(batches):
-        found = {
-            identity: above(each, score)
-            for identity, each in predictor.run(progress.track(batches, "detecting", total=len(batches)))
-        }
+    with whole_folder(Path(output), overwrite=overwrite) as folder:
+        how = How(place, numbers, batch or 1, workers or 0)
+        raw, unread = detected(predictor, pictures, conventions, how, progress)
+        found = {identity: above(each, score) for identity, each in raw.items()}
+        pictures, left_out = without(pictures, unread), {**left_out, **unread}
+        tell_left_out(left_out, progress)
         written = in_pixels_of(boxes or pictures.label_spectrum, found, pictures)
         without_id = write_detections(folder / "detections.json", written, conventions.category_ids)
         if draw:
             _draw(pictures, found, conventions, folder / "pictures", score, progress)
     total = sum(len(each.scores) for each in written.values()) - without_id
-    return Predicted(Path(output), len(pictures.examples), total, tuple(lonely))
+    return Predicted(Path(output), len(pictures.examples), total, tuple(lonely), left_out)
+
+
+def detected(
+    predictor: Predictor, pictures: AnnotationSet, conventions: Conventions, how: How, progress: Progress
+) -> tuple[Found, dict[str, str]]:
+    """Detections of all that can be read, labels as class slots; and why the others cannot.
+
+    Raises:
+        DatasetError: not one can be read.
+    """
+    dataset = PairDataset(pictures, conventions, augment=None, seed=0, tolerant=True)
+    batches = Loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)
+    with closing_workers(batches):
+        found = dict(predictor.run(progress.track(batches, "detecting", total=len(batches)), absent=False))
+    unread = {
+        str(example.id): dataset.problem(index)
+        for index, example in enumerate(pictures.examples)
+        if example.id not in found
+    }
+    if len(unread) == len(pictures.examples):
+        raise DatasetError(next(iter(unread.values())))
+    return found, unread
+
+
+def without(pictures: AnnotationSet, unread: Container[str]) -> AnnotationSet:
+    """The pictures that could be read."""
+    return replace(pictures, examples=tuple(one for one in pictures.examples if str(one.id) not in unread))
+
+
+def tell_left_out(left_out: Mapping[str, str], progress: Progress) -> None:
+    """Warn of pictures that were not looked at."""
+    if left_out:
+        shown = "; ".join([*left_out.values()][:3]) + ("; ..." if len(left_out) > 3 else "")
+        progress.warn(f"{len(left_out)} pictures or pairs are left out: {shown}")
 
 
 def called(loaded: Loaded | Member, classes: Sequence[str], progress: Progress) -> Conventions:

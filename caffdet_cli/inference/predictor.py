@@ -47,11 +47,19 @@ class Predictor:
         found = self.detector.postprocess(predictions, shown)
         return [Detections(*(part.cpu() for part in each)) for each in found]
 
-    def run(self, batches: Iterable[Loaded], given: Given = "pair") -> Iterator[tuple[int | str, DetectionArrays]]:
-        """Picture ids and their detections, labels as class slots."""
+    def run(
+        self, batches: Iterable[Loaded], given: Given = "pair", *, absent: bool = True
+    ) -> Iterator[tuple[int | str, DetectionArrays]]:
+        """Picture ids and their detections, labels as class slots.
+
+        Args:
+            absent: also of examples that have no picture at all.
+        """
         for batch, _ in batches:
-            for identity, found in zip(batch.ids, self(batch, given), strict=True):
-                yield identity, DetectionArrays(found.boxes.numpy(), found.labels.numpy(), found.scores.numpy())
+            seen = torch.stack([pictures.present for pictures in batch.spectra]).any(dim=0).tolist()
+            for identity, found, is_seen in zip(batch.ids, self(batch, given), seen, strict=True):
+                if is_seen or absent:
+                    yield identity, DetectionArrays(found.boxes.numpy(), found.labels.numpy(), found.scores.numpy())
 
 
 def only(batch: Batch, spectra: tuple[Spectrum, ...], given: Given) -> Batch:

@@ -104,7 +104,7 @@ def align(
     split = split or next((name for name in SPLITS if name in data.splits), None)
     split, annotations = load_split(data, split, place_of(data, data_root, progress), progress)
     chosen = _chosen(annotations, pairs, listed, str(points))
-    pictures = [_read(example) for example in progress.track(chosen, "reading", total=len(chosen))]
+    pictures = _read_all(chosen, needed=listed is not None, progress=progress)
     moved = moved or ("rgb" if annotations.label_spectrum == "ir" else "ir")
     estimate = _estimate(pictures, listed, str(points), moved, model, progress)
     before, after = draw_overlays(pictures, estimate.rig)
@@ -165,10 +165,25 @@ def _called(example: Example) -> list[str]:
     return [str(example.id), *(name for path in paths for name in (path.name, path.stem))]
 
 
-def _read(example: Example) -> PairPictures:
+def _read_all(examples: Sequence[Example], *, needed: bool, progress: Progress) -> list[PairPictures]:
+    """The pairs that can be read; one that cannot is told, or an error where it is `needed`."""
+    tried = [_tried(example) for example in progress.track(examples, "reading", total=len(examples))]
+    found = [read for read in tried if isinstance(read, PairPictures)]
+    for problem in tried:
+        if isinstance(problem, DatasetError):
+            if needed or not found:
+                raise problem
+            progress.warn(f"a pair is left out: {problem}")
+    return found
+
+
+def _tried(example: Example) -> PairPictures | DatasetError:
     assert example.rgb is not None
     assert example.ir is not None
-    return PairPictures(example.name, read_picture(example.rgb), read_picture(example.ir))
+    try:
+        return PairPictures(example.name, read_picture(example.rgb), read_picture(example.ir))
+    except DatasetError as error:
+        return error
 
 
 def _estimate(

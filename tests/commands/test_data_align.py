@@ -102,6 +102,19 @@ def test_of_four_points_it_is_said_that_they_prove_nothing(root, tmp_path, capsy
     assert "Four points always fit" in capsys.readouterr().out
 
 
+def test_a_broken_picture_is_left_out_unless_points_name_it(tmp_path, capsys):
+    root = write_set(tmp_path / "set", (1, 2, 3))
+    broken = root / "rgb/2.png"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    assert main(["data", "align", str(root), "-o", str(tmp_path / "rig")]) == 0
+    assert "a pair is left out: picture " in capsys.readouterr().err
+    assert off(read_rig(tmp_path / "rig/rig.toml").homography, TRUTH, MOVED_SIZE, (WIDTH, HEIGHT)) < 3
+    listed = points(tmp_path, "2.png")
+    assert main(["data", "align", str(root), "--points", listed, "-o", str(tmp_path / "other")]) == 2
+    assert "2.png" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_an_output_that_exists_needs_overwrite(root, tmp_path, capsys):
     words = ["data", "align", str(root), "-o", str(tmp_path / "rig"), "--points", points(tmp_path)]
     assert main(words) == 0

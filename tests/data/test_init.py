@@ -228,6 +228,16 @@ def test_counts_that_drift_far_get_a_rule_per_picture(tmp_path):
     assert isinstance(suggest_thermal(counts(tmp_path, [(1000, 2000), (30_000, 31_000)]))[0], PercentileRule)
 
 
+def test_a_broken_picture_is_passed_over_unless_all_are(tmp_path):
+    paths = counts(tmp_path, [(7100, 8900), (7000, 9000), (7300, 9200)])
+    paths[1].write_bytes(paths[1].read_bytes()[:-40])
+    assert "counts of 2 pictures" in suggest_thermal(paths)[1]
+    for path in paths:
+        path.write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"0\.png"):
+        suggest_thermal(paths)
+
+
 def test_a_picture_without_contrast_is_no_crash(tmp_path):
     assert isinstance(suggest_thermal(counts(tmp_path, [(500, 500)]))[0], PercentileRule)
 

@@ -15,6 +15,7 @@ from caffdet_cli.evaluation.miss_rate_truth import MissRateTruth
 HEAD = "% bbGt version=3\n"
 PERSON = "person 282 209 52 111 0 0 0 0 0 0 0\n"
 OTHERS = "people 10 20 30 40 1 0 0 0 0 0 0\nperson? 50 20 30 40 0 0 0 0 0 0 0\ncyclist 90 20 30 40 2 0 0 0 0 0 0\n"
+UNSURE = "person?a 130 20 30 40 0 0 0 0 0 0 0\n"
 
 
 def folder(root: Path, **frames: str | bytes) -> Path:
@@ -48,6 +49,11 @@ def test_annotations_are_read_as_they_are(tmp_path):
     assert first.ignored.tolist() == [False, True, True, True, True]
     assert len(second.boxes) == 0
     assert (first.first, third.first) == (0, -1)
+
+
+def test_unsure_persons_of_the_original_annotations_are_ignored(tmp_path):
+    (frame,) = read_kaist_folder(folder(tmp_path, I00019=HEAD + PERSON + UNSURE)).frames
+    assert frame.ignored.tolist() == [False, True]
 
 
 def test_the_folder_above_is_as_good(tmp_path):

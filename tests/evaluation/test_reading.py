@@ -105,7 +105,7 @@ def test_slots_that_all_mean_something_else_do_not_hide_the_order():
         Reading(("ir", "rgb"), 0.0, 0.0, {"person": {0: 50}}),
     ]
     assert Checked(readings, 50, {"person": 1}).sentences == [
-        "The streams are better read as ir, rgb: 50 objects are found instead of 3, AP 0.0 instead of 0.0.",
+        "The streams are better read as ir, rgb: AP 0.0 instead of 0.0, 50 objects are found instead of 3.",
         "Slot 0 fires on 'person', which is read from slot 1.",
     ]
 

@@ -82,13 +82,70 @@ def test_a_list_names_pictures_beside_it(make_pairs, tmp_path):
         predict(save(tmp_path / "w.safetensors"), tmp_path / "other", rgb=root / "list.txt", device="cpu")
 
 
-def test_a_truncated_picture_is_named_and_nothing_is_left(make_pairs, tmp_path):
-    root = make_pairs(count=2).root
-    path = root / "ir" / "001.png"
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DatasetError, match=r"001\.png"):
+
+
+@pytest.mark.parametrize("spectrum", ["rgb", "ir"])
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_truncated_picture_is_named_and_the_others_are_looked_at(make_pairs, tmp_path, spectrum, number):
+    root, weights = make_pairs(count=3).root, save(tmp_path / "w.safetensors")
+    words = {"rgb": root / "rgb", "ir": root / "ir", "device": "cpu", "score": 0}
+    predict(weights, tmp_path / "whole", **words)
+    truncate(root / spectrum / f"00{number}.png")
+    done = predict(weights, tmp_path / "out", batch=2, **words)
+    assert done.pictures == 2
+    assert list(done.left_out) == [f"00{number}"]
+    assert f"00{number}.png" in done.left_out[f"00{number}"]
+    whole, rest = (json.loads((tmp_path / name / "detections.json").read_text()) for name in ("whole", "out"))
+    assert [one["image_id"] for one in rest] == [one["image_id"] for one in whole if one["image_id"] != f"00{number}"]
+    assert len(list((tmp_path / "out/pictures").iterdir())) == len(list((tmp_path / "whole/pictures").iterdir())) - 1
+
+
+def test_where_nothing_can_be_read_nothing_is_left(make_pairs, tmp_path):
+    root = make_pairs(count=2).root
+    for number in range(2):
+        truncate(root / "ir" / f"00{number}.png")
+    with pytest.raises(DatasetError, match=r"00\d\.png"):
         predict(save(tmp_path / "w.safetensors"), tmp_path / "out", rgb=root / "rgb", ir=root / "ir", device="cpu")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs", "w.safetensors"]
+
+
+def test_a_file_that_is_no_picture_is_left_out_too(make_pairs, tmp_path):
+    root = make_pairs(count=2).root
+    (root / "ir" / "000.png").write_text("no picture")
+    done = predict(save(tmp_path / "w.safetensors"), tmp_path / "out", rgb=root / "rgb", ir=root / "ir", device="cpu")
+    assert (done.pictures, list(done.left_out)) == (1, ["000"])
+
+
+def test_files_without_the_form_of_a_pattern_are_told(make_pairs, tmp_path):
+    root = make_pairs(count=3).root
+    for number in range(2):
+        (root / "rgb" / f"00{number}.png").rename(root / "rgb" / f"{number}_color.png")
+        (root / "ir" / f"00{number}.png").rename(root / "ir" / f"{number}_heat.png")
+    done = predict(
+        save(tmp_path / "w.safetensors"),
+        tmp_path / "out",
+        rgb=root / "rgb",
+        ir=root / "ir",
+        pair_by="*_color.png=*_heat.png",
+        device="cpu",
+    )
+    assert done.pictures == 2
+    assert all("has not the form of --pair-by *_color.png=*_heat.png" in why for why in done.left_out.values())
+    assert len(done.left_out) >= 1
+
+
+def test_a_rule_that_is_none_is_refused_for_two_single_pictures_too(make_pairs, tmp_path):
+    root = make_pairs(count=1).root
+    with pytest.raises(ConfigError, match="--pair-by rubbish"):
+        predict(
+            save(tmp_path / "w.safetensors"),
+            tmp_path / "out",
+            rgb=root / "rgb/000.png",
+            ir=root / "ir/000.png",
+            pair_by="rubbish",
+        )
 
 
 def test_wrong_requests_are_one_sentence(make_pairs, tmp_path):

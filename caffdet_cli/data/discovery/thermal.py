@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from caffdet_cli.data.images import read_picture
 from caffdet_cli.errors import DatasetError
@@ -19,13 +21,12 @@ def suggest_thermal(pictures: Sequence[Path]) -> tuple[Thermal | None, str]:
     """The rule for these pictures, and why; None where they have 8 bits and need none.
 
     Raises:
-        DatasetError: one cannot be read, or some have 8 bits and others more.
+        DatasetError: not one of those that are looked at can be read, or some have 8 bits and others more.
     """
     places = np.unique(np.linspace(0, len(pictures) - 1, min(_LOOKED_AT, len(pictures))).round().astype(int))
     ranges = []
     kinds: dict[bool, Path] = {}
-    for path in (pictures[place] for place in places.tolist()):
-        counts = read_picture(path)
+    for path, counts in _readable([pictures[place] for place in places.tolist()]):
         kinds.setdefault(counts.dtype == np.uint8, path)
         finite = counts[np.isfinite(counts)]
         if counts.dtype != np.uint8 and finite.size:
@@ -35,6 +36,23 @@ def suggest_thermal(pictures: Sequence[Path]) -> tuple[Thermal | None, str]:
     if not ranges:
         return None, "8-bit infrared pictures need no thermal rule"
     return _rule(np.array(ranges))
+
+
+def _readable(paths: Sequence[Path]) -> list[tuple[Path, NDArray[Any]]]:
+    """Pictures with their counts; what is wrong with others, `data check` tells."""
+    tried = [(path, _tried(path)) for path in paths]
+    found = [(path, read) for path, read in tried if not isinstance(read, DatasetError)]
+    for _, read in tried:
+        if isinstance(read, DatasetError) and not found:
+            raise read
+    return found
+
+
+def _tried(path: Path) -> NDArray[Any] | DatasetError:
+    try:
+        return read_picture(path)
+    except DatasetError as error:
+        return error
 
 
 def _rule(ranges: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> tuple[Thermal, str]:
