@@ -4,7 +4,6 @@
 it is whole; the one before is kept under another name until then: a kill at any moment leaves one to go on from.
 """
 
-import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Model
 from caffdet_cli.weights.pickles import read_pickle
 from caffdet_cli.weights.store import read_weights, save_weights
+from caffdet_cli.weights.writing import write_torch
 
 _WEIGHTS, _STATE = "model.safetensors", "training.pt"
 
@@ -65,9 +65,7 @@ def save_last(
             "average": average,
             "generators": generator_states(),
         }
-        written = io.BytesIO()  # torch hides why a write to a file fails
-        torch.save(content, written)
-        (part / _STATE).write_bytes(written.getbuffer())
+        write_torch(content, part / _STATE)
 
     _switch(folder / "checkpoints" / "last", fill)
 

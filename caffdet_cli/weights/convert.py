@@ -1,12 +1,10 @@
 """A checkpoint from one form into the other: published files to ours, and back."""
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import torch
 from pydantic import ValidationError
 
 from caffdet_cli.errors import ConfigError, OutputError, WeightsError
@@ -20,6 +18,7 @@ from caffdet_cli.weights.naming import different, title
 from caffdet_cli.weights.published import published_model
 from caffdet_cli.weights.remap import swin_indices, to_published
 from caffdet_cli.weights.store import Stored, save_weights
+from caffdet_cli.weights.writing import write_torch
 
 # What a published file tells by its names and shapes; where these come back as others, it would be another model.
 _TOLD_BY_TENSORS = ("backbone.", "fusion.stages", "fusion.kernels", "fusion.name", "encoder.layers")
@@ -95,10 +94,8 @@ def write_published(target: Path, stored: Stored) -> int:
             raise WeightsError(f"the published code has no form for this model: {key} = {own} would be lost")
     if isinstance(stored.model.backbone, Swin):
         published |= swin_indices(published, stored.model.backbone.window)
-    written = io.BytesIO()  # torch hides why a write to a file fails
-    torch.save({"model": published}, written)
     with whole_file(target) as part:
-        part.write_bytes(written.getbuffer())
+        write_torch({"model": published}, part)
     return len(published)
 
 

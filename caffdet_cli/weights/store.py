@@ -48,7 +48,8 @@ def save_weights(path: Path, state: Mapping[str, Tensor], model: Model, conventi
         tensors[name] = whole.clone() if place in seen else whole  # the format has no shared memory
         seen.add(place)
     with whole_file(path) as part:
-        part.write_bytes(save(tensors, metadata={_KEY: json.dumps(facts)}))  # Python says why a write fails
+        # Not save_file: on a full disk it may lose the end of the file without a word (safetensors 0.8).
+        part.write_bytes(save(tensors, metadata={_KEY: json.dumps(facts)}))
 
 
 def read_weights(path: Path) -> Stored:

@@ -19,7 +19,6 @@ MODEL = """
 width = 64
 levels = 2
 queries = 8
-detections = 700
 {head}
 backbone = {{ depth = 10, levels = [1], normalisation = "group", frozen_stages = 0 }}
 encoder = {{ layers = 2, blocks = 1, high_levels = 1, heads = 2, points = 2, feedforward = 32 }}
@@ -33,7 +32,7 @@ batch = 2
 workers = 0
 augment = {{ scales = [32], max_side = 96, crop = 0.0 }}
 """
-HEADS = {"91": 'outputs = 91\nlabels = "category_ids"', "contiguous": 'labels = "names"'}
+HEADS = {"91": 'outputs = 91\ndetections = 700\nlabels = "category_ids"', "contiguous": 'labels = "names"'}
 SLOTS = {"91": {1: 1, 3: 3, 90: 90}, "contiguous": {1: 0, 3: 1, 90: 2}}  # of each category id
 
 
