@@ -1,11 +1,13 @@
 """Parameters and operations of a detector, part by part, from shapes alone: no weights, no pictures, no memory.
 
-Two conventions, one operation being one multiplication with its addition:
+Three conventions, one operation being one multiplication with its addition:
 - `fvcore`, which the papers of DETR's family print as "FLOPs": convolutions, linear layers and matrix products by their
   multiply-adds, layer and group normalisation 5 per number, batch normalisation in evaluation 2, bilinear sampling
   and resizing 4 per number that comes out, resizing by nearest neighbour 1. Element-wise steps, softmax and frozen
   batch normalisation are not counted.
 - `multiply-adds`, half of what torch's FlopCounterMode says: convolutions, linear layers and matrix products.
+- `dino-script`, as tools/benchmark.py of DINO's code: `fvcore`, and 1 per number that an element-wise step gives
+  (additions, products, ReLU, running sums; frozen batch normalisation is made of them), 5 per number in a softmax.
 
 Two ways of looking at the same weights. Where `published` and `ours` differ, it is in what is computed or counted,
 never in the result:
@@ -15,7 +17,8 @@ never in the result:
 - Plain deformable attention: its compiled operator is opaque to the published tools, which count nothing for it; ours
   adds the sampling (4 per number in `fvcore`) and the products of weights and sampled values. The figures that fvcore
   gives also lack the projection to attention weights, whose result goes nowhere but into that operator; those of
-  FlopCounterMode have it.
+  FlopCounterMode have it. What the published code computes before that operator, softmax and places, is plain PyTorch:
+  `dino-script` counts it.
 - Key-aware attention: the published code is plain PyTorch, samples values and keys one after the other also where they
   are one tensor, and multiplies matrices: all of that is counted. Ours samples once where keys are the values.
 - Self-attention of the queries: published as two matrix products, here one fused step; both products count on both
@@ -42,7 +45,7 @@ from caffdet_cli.models.deformable import DeformableAttention, KeyAwareAttention
 from caffdet_cli.settings.model import Model
 from caffdet_cli.values import Batch, Pictures
 
-Convention = Literal["fvcore", "multiply-adds"]
+Convention = Literal["fvcore", "multiply-adds", "dino-script"]
 Way = Literal["published", "ours"]
 
 PARTS = ("backbone", "projections", "fusion", "encoder", "selection", "decoder", "heads", "denoising", "other")
@@ -68,6 +71,13 @@ class Item:
     module: str  # dotted name of the innermost module
     fvcore: int
     multiply_adds: int
+    steps: int  # what `dino-script` adds to `fvcore`
+
+    def amount(self, convention: Convention) -> int:
+        """As one convention counts it."""
+        if convention == "multiply-adds":
+            return self.multiply_adds
+        return self.fvcore + (self.steps if convention == "dino-script" else 0)
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Count:
         """Operations of all parts or of one; `within`: only of modules whose name it accepts."""
         chosen = (item for item in self.items if part is None or item.part == part)
         chosen = (item for item in chosen if within is None or within(item.module))
-        return sum(item.fvcore if convention == "fvcore" else item.multiply_adds for item in chosen)
+        return sum(item.amount(convention) for item in chosen)
 
     def by_part(self, convention: Convention = "fvcore") -> dict[str, int]:
         """Operations of each of PARTS; they add up to the total."""
@@ -170,7 +180,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         self._network = network
         self._way = way
         self._stack: list[tuple[str, nn.Module]] = []
-        self.found: dict[tuple[str, str], tuple[int, int]] = {}
+        self.found: dict[tuple[str, str], tuple[int, int, int]] = {}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -189,7 +199,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         def enter(_: nn.Module, arguments: Any) -> None:
             self._stack.append((name, module))
             if isinstance(module, SamplingAttention):
-                self._add(*self._sampling(module, arguments[0]))
+                self._add(*self._sampling(module, arguments[0]), self._steps(module, *arguments[:2]))
 
         return enter
 
@@ -199,7 +209,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         operator = func._overloadpacket
-        if func.namespace == "aten" and operator not in flop_registry and operator not in _FVCORE_ONLY:
+        if func.namespace == "aten" and not any(operator in each for each in (flop_registry, _FVCORE_ONLY, _STEPS)):
             with self:  # an operator that is made of others
                 if (made := func.decompose(*args, **kwargs)) is not NotImplemented:
                     return made
@@ -210,17 +220,23 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
                 self._add(products if self._fvcore_sees_it() else 0, products)
             elif operator in _FVCORE_ONLY:
                 self._add(_FVCORE_ONLY[operator](args, result), 0)
+            elif operator in _STEPS and not self._adds_a_bias():
+                self._add(0, 0, _STEPS[operator](args, result))
         return result
 
-    def _add(self, fvcore: int, multiply_adds: int) -> None:
+    def _add(self, fvcore: int, multiply_adds: int, steps: int = 0) -> None:
         name = self._stack[-1][0] if self._stack else ""
         part = next((part for outer, _ in self._stack if (part := part_of(outer)) != "other"), "other")
-        before = self.found.get((part, name), (0, 0))
-        self.found[part, name] = before[0] + fvcore, before[1] + multiply_adds
+        before = self.found.get((part, name), (0, 0, 0))
+        self.found[part, name] = before[0] + fvcore, before[1] + multiply_adds, before[2] + steps
 
     def _is_opaque(self) -> bool:
         """Inside deformable attention itself: the same whether plain PyTorch or a native operator runs."""
         return bool(self._stack) and isinstance(self._stack[-1][1], SamplingAttention)
+
+    def _adds_a_bias(self) -> bool:
+        """Inside a linear layer, whose bias is part of the product; torch adds it apart if its input is scattered."""
+        return bool(self._stack) and isinstance(self._stack[-1][1], nn.Linear)
 
     def _fvcore_sees_it(self) -> bool:
         """All but the projection to the weights of an operator that fvcore does not know."""
@@ -238,6 +254,15 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         samplings = 2 if isinstance(module, KeyAwareAttention) and module.key is not None else 1
         products = 2 * numbers if key_aware else numbers
         return 4 * samplings * numbers + products, products
+
+    def _steps(self, module: SamplingAttention, queries: Tensor, references: Tensor) -> int:
+        """Of deformable attention: a softmax over all samples of a query, and where they are (x and y).
+
+        To a point, offsets are divided by the size of the level and added; to a box, divided by the number of points,
+        multiplied by its size, halved and added.
+        """
+        samples = queries.shape[:-1].numel() * module.heads * module.levels * module.points
+        return 5 * samples + (2 if references.shape[-1] == 2 else 4) * 2 * samples
 
 
 def _each(amount: int, of_input: bool = True) -> Callable[[Any, Any], int]:
@@ -262,4 +287,10 @@ _FVCORE_ONLY: dict[Any, Callable[[Any, Any], int]] = {
     _aten.upsample_bilinear2d: _each(4, of_input=False),
     _aten._upsample_bilinear2d_aa: _each(4, of_input=False),
     _aten.upsample_nearest2d: _each(1, of_input=False),
+}
+_STEPS: dict[Any, Callable[[Any, Any], int]] = {
+    **dict.fromkeys((_aten.add, _aten.add_, _aten.sub, _aten.sub_, _aten.rsub), _each(1, of_input=False)),
+    **dict.fromkeys((_aten.mul, _aten.mul_, _aten.div, _aten.div_), _each(1, of_input=False)),
+    **dict.fromkeys((_aten.relu, _aten.relu_, _aten.gelu, _aten.cumsum), _each(1, of_input=False)),
+    _aten._softmax: _each(5),
 }

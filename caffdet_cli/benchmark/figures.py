@@ -10,8 +10,13 @@ from caffdet_cli.toml_text import parse_toml
 if TYPE_CHECKING:
     from caffdet_cli.benchmark.counting import Convention
 
-_CONVENTIONS: tuple["Convention", ...] = ("fvcore", "multiply-adds")
-_TOOLS = {None: "parameters counted", "fvcore": "fvcore", "multiply-adds": "torch's FlopCounterMode, halved,"}
+_CONVENTIONS: tuple["Convention", ...] = ("fvcore", "multiply-adds", "dino-script")
+_TOOLS = {
+    None: "parameters counted",
+    "fvcore": "fvcore",
+    "multiply-adds": "torch's FlopCounterMode, halved,",
+    "dino-script": "DINO's own tools/benchmark.py",
+}
 
 
 class Case(NamedTuple):
@@ -23,6 +28,7 @@ class Case(NamedTuple):
     all_boxes: bool  # its code computes the boxes of all tokens, not only of the chosen ones
     paper: str  # that prints the figures
     code: str  # a repository
+    recipe: str  # a shipped one, that says what is frozen; "": nothing is asked of it
     counting: "Convention | None"  # None: parameters
     size: tuple[int, int]  # height and width; of parameters 0
     figures: Mapping[str, Mapping[str, float]]  # quantity -> "expected", "published"
@@ -58,7 +64,8 @@ def published_cases() -> Iterator[Case]:
             tuple(model.get("set", ())),
             model.get("boxes_of_all_tokens", False),
             model.get("paper", ""),
-            model["code"],
+            model.get("code", ""),
+            model.get("recipe", ""),
         )
         if "parameters" in model:
             yield Case(*facts, None, (0, 0), model["parameters"])

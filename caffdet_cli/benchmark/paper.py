@@ -2,9 +2,9 @@
 beside what is counted here.
 
 A figure has up to four values: `measured` is our model, computed and counted as the published code and its tools do
-(`counting` says what differs from `ours`, our model as it computes); `expected` was counted of the published code;
-`published` is what the paper prints, nothing of CAFF-DINO. The last two differ here and there, so both are shown, and
-nothing is tuned to meet either.
+(`counting` and `trained` say what differs from `ours`, our model as it computes); `expected` was counted of the
+published code; `published` is what the paper prints, nothing of CAFF-DINO. The last two differ here and there, so both
+are shown, and nothing is tuned to meet either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,12 @@ from caffdet_cli.benchmark.counting import (
     parameters_by_part,
 )
 from caffdet_cli.benchmark.figures import Case, chosen_cases
+from caffdet_cli.benchmark.trained import count_trained
 from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.load import load_config, names
 from caffdet_cli.settings.model import Model
+
+_UNITS: dict[Convention, str] = {"fvcore": "gflops", "multiply-adds": "gmacs", "dino-script": "script_gflops"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Row:
     model: str  # as the paper calls it
     quantity: str
     measured: float | None  # None: the model is `missing`
-    ours: float | None  # as this package computes; of parameters the same
+    ours: float | None  # as this package computes; None of DINO's script, whose steps it folds away before it infers
     expected: float | None
     published: float | None
     size: str
@@ -71,7 +74,8 @@ def rows_of(case: Case) -> list[Row]:
     missing, published, ours = "", {}, {}
     if case.config in {one.name for one in names() if one.kind == "model"}:
         model = load_config(model=case.config, overrides=case.overrides).config.model
-        published, ours = quantities(model, case, "published"), quantities(model, case, "ours")
+        published = quantities(model, case, "published")
+        ours = quantities(model, case, "ours") if case.counting != "dino-script" else {}
     else:
         missing = f"there is no configuration {case.config} yet"
     return [
@@ -94,9 +98,20 @@ def rows_of(case: Case) -> list[Row]:
 def quantities(model: Model, case: Case, way: Way) -> dict[str, float]:
     """What can be asked of a model: millions of parameters, or 1e9 operations."""
     if case.counting is None:
-        return {name: numbers / 1e6 for name, numbers in _parameters(count_parameters(model)).items()}
+        found = {**_parameters(count_parameters(model)), **_trained(model, case, way)}
+        return {name: numbers / 1e6 for name, numbers in found.items()}
     counted = count_operations(model, *case.size, way=way, all_boxes=case.all_boxes)
     return {name: numbers / 1e9 for name, numbers in _operations(counted, case.counting).items()}
+
+
+def _trained(model: Model, case: Case, way: Way) -> dict[str, int]:
+    found = {}
+    if "trainable_params_M" in case.figures:
+        found["trainable_params_M"] = count_trained(model, way=way)
+    if "trained_params_M" in case.figures:
+        recipe = load_config(recipe=case.recipe).config.train
+        found["trained_params_M"] = count_trained(model, recipe, way)
+    return found
 
 
 def _parameters(found: Mapping[str, int]) -> dict[str, int]:
@@ -108,6 +123,10 @@ def _parameters(found: Mapping[str, int]) -> dict[str, int]:
         "backbone_params_M": parts["backbone"],
         "fusion_params_M": parts["fusion"] - joins,
         "redimension_params_M": joins,
+        "finest_fusion_params_M": sum(numbers for name, numbers in found.items() if _is_finest_attention(name)),
+        "finest_redimension_params_M": sum(
+            numbers for name, numbers in found.items() if name.startswith("pyramid.fusions.0.") and _joins(name)
+        ),
         "projections_params_M": parts["projections"],
         "transformer_params_M": sum(numbers for part, numbers in parts.items() if part not in outside),
     }
@@ -124,8 +143,7 @@ def _operations(counted: Count, convention: Convention) -> dict[str, int]:
         "redimension_": joins,
         "decoder_and_heads_": parts["decoder"] + parts["heads"],
     }
-    unit = "gflops" if convention == "fvcore" else "gmacs"
-    return {f"{name}{unit}": numbers for name, numbers in found.items()}
+    return {f"{name}{_UNITS[convention]}": numbers for name, numbers in found.items()}
 
 
 def _joins(name: str) -> bool:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny import OUTPUTS, tiny_batch, tiny_detector, tiny_pair_settings, tiny_settings
 from torch import nn
+from torchvision.ops.misc import FrozenBatchNorm2d
 
 from caffdet_cli.benchmark.counting import (
     PARTS,
@@ -72,6 +73,35 @@ def test_layers_are_counted_by_their_convention(module, shape, fvcore, multiply_
     assert counted(module, torch.zeros(shape), way=way) == (fvcore, multiply_adds)
 
 
+class Steps(nn.Module):
+    def forward(self, content):
+        return ((content * 2 + content) / 3 - 1).relu().softmax(-1)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "script"),
+    [
+        (Steps(), (2, 5, 8), 5 * 80 + 5 * 80),
+        (FrozenBatchNorm2d(4), (1, 4, 3, 3), 2 * 36 + 4 * 4),  # scaled and moved; four steps make scale and shift
+        (nn.LayerNorm(8), (2, 5, 8), 5 * 80),
+        (nn.Linear(8, 6), (2, 5, 8), 2 * 5 * 8 * 6),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
+)
+def test_dinos_script_counts_steps_on_top_of_what_fvcore_does(module, shape, script):
+    found = count_network(Case(module), (torch.zeros(shape),), "published")
+    assert found.total("dino-script", part="encoder") == script
+
+
+@pytest.mark.parametrize(("sides", "places"), [(2, 2 * 2), (4, 4 * 2)])
+def test_dinos_script_sees_the_softmax_and_the_places_of_deformable_attention(sides, places):
+    queries, _, *rest = attention_inputs()
+    given = queries, torch.full((1, TOKENS, LEVELS, sides), 0.5), *rest
+    found = count_network(Case(DeformableAttention(WIDTH, HEADS, LEVELS, POINTS)), given, "published")
+    added = found.total("dino-script", part="encoder") - found.total("fvcore", part="encoder")
+    assert added == (5 + places) * TOKENS * HEADS * LEVELS * POINTS
+
+
 class SelfAttention(nn.Module):
     def __init__(self):
         super().__init__()
@@ -137,7 +167,7 @@ def test_parts_add_up_and_real_tensors_give_the_same(settings):
     settings = settings.model_copy(update={"outputs": OUTPUTS})
     real = count_network(network, tiny_batch([(70, 90)], len(settings.spectra)))
     shapes = count_operations(settings, 70, 90)
-    for convention in ("fvcore", "multiply-adds"):
+    for convention in ("fvcore", "multiply-adds", "dino-script"):
         parts = shapes.by_part(convention)
         assert tuple(parts) == PARTS
         assert sum(parts.values()) == shapes.total(convention) > 0
