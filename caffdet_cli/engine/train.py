@@ -157,7 +157,7 @@ class Trainer:
         """All epochs that are left."""
         trained = sum(each.numel() for group in self.optimizer.param_groups for each in group["params"])
         if self.account is not None:
-            self.watch.filled(self.account.rows())
+            self.watch.filled(self.account.rows(self.job.config.model.spectra))
         self.watch.started(str(self.job.folder), trained, len(self.job.train.examples), str(self.accelerator.device))
         try:
             with closing_workers(self.batches):

@@ -13,7 +13,7 @@ from caffdet_cli.evaluation import miss_rate_report
 from caffdet_cli.evaluation.coco import CocoReport, evaluate_coco
 from caffdet_cli.evaluation.detecting import detect, tell_padding, to_categories, with_classes
 from caffdet_cli.evaluation.late import DETECTIONS, LATE_FILES, evaluate_late
-from caffdet_cli.evaluation.receipt import published_beside, receipt, write_receipt
+from caffdet_cli.evaluation.receipt import Published, entry_of, published_beside, receipt, write_receipt
 from caffdet_cli.evaluation.report import SpectraReport, write_report
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.agreement import tell_unlike
@@ -21,6 +21,7 @@ from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.inference.predictor import Given
 from caffdet_cli.paths import fresh_folder
 from caffdet_cli.progress import Bars, Progress
+from caffdet_cli.released.registry import Entry
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.late import Late
 from caffdet_cli.settings.load import load_data
@@ -122,12 +123,11 @@ def evaluate(
         for alone, other in others.items():
             found, conventions = detect(other, annotations, data, "pair", how, progress)
             rivals[alone] = evaluate_coco(annotations, to_categories(found, conventions, annotations))
-        as_published = (how.precision, how.batch) == ("fp32", 1) and (len(used.spectra) == 1 or "pair" in reports)
-        published = (
-            published_beside(weights, main.source, data.name, name, reports.get("pair") or next(iter(reports.values())))
-            if as_published
-            else None
-        )
+        published = None
+        if (how.precision, how.batch) == ("fp32", 1) and (len(used.spectra) == 1 or "pair" in reports):
+            main_report = reports.get("pair") or next(iter(reports.values()))
+            published = published_beside(weights, main.source, data.name, name, main_report, len(annotations.examples))
+        tell_released(entry_of(weights, main.source), data.name, published, folder is None, progress)
         report = SpectraReport(reports, rivals, published)
         if folder is not None:
             write_report(report, folder / "report.json")
@@ -135,6 +135,18 @@ def evaluate(
             made_of = receipt(weights, main.source, annotations, data.name, name, used, facts)
             write_receipt(made_of, folder / "receipt.json")
     return report
+
+
+def tell_released(
+    entry: Entry | None, dataset: str, published: Published | None, without_receipt: bool, progress: Progress
+) -> None:
+    """Of a released file on its own data set: that nothing is published of it, and how to keep what was measured."""
+    if entry is None or entry.dataset != dataset:
+        return
+    if published is None and not entry.published:
+        progress.say(f"no figures of {entry.name} on {dataset} are published, none are beside these")
+    if without_receipt:
+        progress.say("a receipt (hashes of weights and data, versions) is written with --output DIR")
 
 
 def check_rivals(others: Mapping[str, Loaded]) -> None:

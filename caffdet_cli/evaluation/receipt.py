@@ -38,6 +38,8 @@ class Published(NamedTuple):
     name: str
     numbers: list[Compared]
     told_by: str  # where it is not the authors
+    dataset: str
+    pictures: int  # that were looked at
 
     @property
     def reproduced(self) -> bool:
@@ -53,15 +55,22 @@ class Published(NamedTuple):
             for each in self.numbers
         )
         if self.reproduced:
-            return f"The published result of {self.name} is reproduced{by}: {figures}."
+            return f"The published result of {self.name} is reproduced{by} on {self.pictures} pictures: {figures}."
         return (
-            f"The published result of {self.name} is not reproduced{by}: {figures}; caffdet weights check {self.name} "
-            "--dataset DATASET tells whether the stream order and the class slots are read rightly."
+            f"The published result of {self.name} is not reproduced{by} on {self.pictures} pictures: {figures}; "
+            f"caffdet weights check {self.name} --dataset {self.dataset} tells whether the stream order and the class "
+            "slots are read rightly."
         )
 
 
-def published_beside(weights: str, path: Path, dataset: str, split: str, report: CocoReport) -> Published | None:
-    """The published numbers, where `weights` is a released file and this its own data set and split."""
+def published_beside(
+    weights: str, path: Path, dataset: str, split: str, report: CocoReport, pictures: int
+) -> Published | None:
+    """The published numbers, where `weights` is a released file and this its own data set and split.
+
+    Args:
+        pictures: that were looked at.
+    """
     entry = entry_of(weights, path)
     if entry is None or entry.dataset != dataset or (entry.split and entry.split != split):
         return None
@@ -70,7 +79,7 @@ def published_beside(weights: str, path: Path, dataset: str, split: str, report:
         for name, value in entry.published.items()
         if report.numbers.get(name, -1) >= 0
     ]
-    return Published(entry.name, numbers, entry.published_by) if numbers else None
+    return Published(entry.name, numbers, entry.published_by, dataset, pictures) if numbers else None
 
 
 def entry_of(weights: str, path: Path) -> Entry | None:

@@ -1,7 +1,10 @@
 """What a model is called: by papers, and among the shipped configurations."""
 
+import json
+import shlex
 from typing import Any
 
+from caffdet_cli.errors import ConfigError
 from caffdet_cli.settings.files import names
 from caffdet_cli.settings.load import flat, load_config
 from caffdet_cli.settings.model import CaffHierarchical, CaffLite, DeformableDecoder, InterleavedEncoder, Model, ResNet
@@ -15,6 +18,9 @@ _OF_TRAINING = (
     *("encoder.dropout", "decoder.dropout", "decoder.look_forward_twice"),
     *("decoder.one_to_many_weight", "decoder.repeats"),
 )
+
+
+_MOST_SAID = 6  # settings: more are not typed but written into a TOML
 
 
 def title(model: Model) -> str:
@@ -73,6 +79,15 @@ def _compared(model: Model) -> dict[str, Any]:
 
 
 def whole_configuration(model: Model) -> str:
-    """The shipped model that takes all tensors of `model`, or empty."""
+    """Words after `--model` for a model that takes all tensors of `model`: a shipped one, with a few settings."""
     name, differences = nearest_shipped(model)
-    return "" if differences else name
+    said = [f"model.{key}={json.dumps(here)}" for key, (_, here) in differences.items() if here is not None]
+    if len(said) < len(differences) or len(said) > _MOST_SAID:
+        return ""
+    try:
+        found = load_config(model=name, overrides=said).config.model
+    except ConfigError:
+        return ""
+    if different(found, model):
+        return ""
+    return " ".join([name, *(f"--set {shlex.quote(one)}" for one in said)])

@@ -35,8 +35,12 @@ class Account(NamedTuple):
     by_class: list[str]  # heads of other classes: rows of the classes below were copied, the others are initial values
     classes: list[tuple[str, str | None]]  # every class of the started model, and the one that it got its rows from
 
-    def rows(self) -> list[tuple[str, int, str]]:
-        """A summary for a table: part of the model, number of tensors, what became of them."""
+    def rows(self, spectra: Sequence[str] = ()) -> list[tuple[str, int, str]]:
+        """A summary for a table: part of the model, number of tensors, what became of them.
+
+        Args:
+            spectra: the streams of a pair model, whose parts are counted apart.
+        """
         fates = {
             "copied": self.copied,
             "copied into both streams": self.to_both_streams,
@@ -45,7 +49,15 @@ class Account(NamedTuple):
             "initial values: another shape": self.mismatched,
             "not in this model": self.unused,
         }
-        counts = Counter((_part(name), fate) for fate, names in fates.items() for name in names)
+        streams = {name: _stream(name) for names in fates.values() for name in names}
+        apart = {(found[0], found[1]) for found in streams.values() if found}
+        shared = {part for part, number in apart if (part, 1 - number) not in apart}
+        counts: Counter[tuple[str, str]] = Counter()
+        for fate, names in fates.items():
+            for name in names:
+                found = streams[name] if len(spectra) == 2 else None
+                whose = "both" if found and found[0] in shared else spectra[found[1]] if found else ""
+                counts[f"{_part(name)} ({whose})" if whose else _part(name), fate] += 1
         order = list(dict.fromkeys(part for part, _ in counts))
         return [(part, counts[part, fate], fate) for part in order for fate in fates if counts[part, fate]]
 
@@ -95,7 +107,9 @@ def start_from_single(
             account.copied.append(name)
             continue
         if _BY_CLASS.fullmatch(name) and others and same_rows:
-            started[name] = _refilled(value, source[origin], rows)
+            # Of published heads the slots of no class are copied too, as upstream does.
+            whole = model.labels == "category_ids" and source[origin].shape == value.shape
+            started[name] = _refilled(source[origin] if whole else value, source[origin], rows)
             account.by_class.append(name)
             continue
         if source[origin].shape != value.shape:
@@ -232,6 +246,12 @@ def _origins(name: str, model: Model) -> list[str]:
     # One backbone for both streams: of a detector of one spectrum, or of a pair that shares it.
     shared = [f"pyramid.backbones.0.{rest}"] if part == "backbone" else []
     return [name, f"pyramid.{part}.{rest}", *shared]
+
+
+def _stream(name: str) -> tuple[str, int] | None:
+    """`backbone` or `neck`, and the number of the stream that it is of."""
+    found = re.fullmatch(r"pyramid\.(backbone|neck)s\.([01])\..+", name)
+    return (found[1], int(found[2])) if found else None
 
 
 def _part(name: str) -> str:

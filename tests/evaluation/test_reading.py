@@ -9,9 +9,12 @@ from evaluation.test_evaluation_report import result
 
 from caffdet_cli.data.annotations import AnnotationSet, Category, Example, Objects, no_objects
 from caffdet_cli.data.formats.detections import DetectionArrays
+from caffdet_cli.evaluation.detector import tell_released
 from caffdet_cli.evaluation.reading import Checked, Reading, firing, spread
 from caffdet_cli.evaluation.receipt import Compared, Published, published_beside
 from caffdet_cli.evaluation.report import SpectraReport, to_json
+from caffdet_cli.progress import Progress
+from caffdet_cli.released.registry import Entry
 
 
 def objects(*labelled: tuple[int, tuple[int, int, int, int]]) -> Objects:
@@ -128,23 +131,46 @@ def test_weights_of_other_data_find_nothing():
 
 def test_published_numbers_are_compared_on_their_own_data_only():
     name, path = "lite-dino-r50-coco", Path("somewhere.pth")
-    own = published_beside(name, path, "coco", "val", result(0.503))
+    own = published_beside(name, path, "coco", "val", result(0.503), 5000)
     assert own is not None
     assert own.reproduced is False  # AP50 is 0.5 in `result`
-    assert published_beside(name, path, "llvip", "val", result(0.503)) is None
-    assert published_beside(name, path, "coco", "train", result(0.503)) is None
-    assert published_beside("run/x", path, "coco", "val", result(0.503)) is None
-    assert published_beside("x", Path("r50_s3ex3_50.4.pth"), "coco", "val", result(0.5)) is not None
+    assert published_beside(name, path, "llvip", "val", result(0.503), 5000) is None
+    assert published_beside(name, path, "coco", "train", result(0.503), 5000) is None
+    assert published_beside("run/x", path, "coco", "val", result(0.503), 5000) is None
+    assert published_beside("x", Path("r50_s3ex3_50.4.pth"), "coco", "val", result(0.5), 5000) is not None
 
 
 @pytest.mark.parametrize(("measured", "reproduced"), [(0.504, True), (0.5025, True), (0.5059, True), (0.501, False)])
 def test_the_verdict_allows_for_rounding(measured, reproduced):
-    published = Published("some-file", [Compared("AP", 0.504, measured)], "")
+    published = Published("some-file", [Compared("AP", 0.504, measured)], "", "coco", 3)
     assert published.reproduced == reproduced
     assert ("is reproduced" if reproduced else "is not reproduced") in published.sentence
+    assert "on 3 pictures" in published.sentence
+    assert ("weights check some-file --dataset coco" in published.sentence) != reproduced
     value = to_json(SpectraReport({"rgb": result(measured)}, published=published))
     assert value["published"] == {
         "name": "some-file",
         "numbers": {"AP": {"published": 0.504, "measured": measured}},
         "reproduced": reproduced,
     }
+
+
+class Heard(Progress):
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.words.append(text)
+
+
+@pytest.mark.parametrize(("figures", "without", "count"), [({}, True, 2), ({}, False, 1), ({"AP": 0.5}, True, 1)])
+def test_of_a_released_file_it_is_said_what_is_not_there(figures, without, count):
+    entry = Entry("some-file", "weights", "about", "a.pth", dataset="llvip", published=figures)
+    heard = Heard()
+    tell_released(entry, "llvip", None, without, heard)
+    assert len(heard.words) == count
+    assert any("no figures of some-file on llvip are published" in text for text in heard.words) == (not figures)
+    assert any("--output DIR" in text for text in heard.words) == without
+    tell_released(entry, "flir", None, without, heard)
+    tell_released(None, "llvip", None, without, heard)
+    assert len(heard.words) == count

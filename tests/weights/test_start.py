@@ -141,3 +141,29 @@ def test_heads_of_another_meaning_are_not_taken_though_their_names_are_the_same(
         assert all(torch.equal(new[name], state[name]) for name in chosen)
         assert any(name.startswith("decoder.layers") for name in account.copied)
         assert any("decoder.name" in line for line in remarks(first, second))
+
+
+def test_rows_of_a_pair_say_which_stream():
+    source = state_of(tiny_settings(), seed=0)
+    spectra = ("ir", "rgb")
+    for shared, bodies in ((False, ["ir", "rgb"]), (True, ["both"])):
+        _, _, account = started(tiny_pair_settings(shared_backbone=shared), source)
+        parts = [part for part, _, _ in account.rows(spectra)]
+        assert [part for part in parts if "backbones" in part] == [f"pyramid.backbones ({whose})" for whose in bodies]
+        assert [part for part in parts if "necks" in part] == ["pyramid.necks (ir)", "pyramid.necks (rgb)"]
+        assert "encoder" in parts
+        assert sum(number for _, number, _ in account.rows(spectra)) == sum(number for _, number, _ in account.rows())
+
+
+@pytest.mark.parametrize("labels", ["category_ids", "names"])
+def test_slots_of_no_class_are_copied_in_published_heads_and_start_anew_in_others(labels):
+    """`class_embed.*` is copied whole by the published initialisation; classes are found by name besides."""
+    settings = tiny_pair_settings(labels=labels, outputs=3)
+    source, before = state_of(tiny_settings(outputs=3), seed=0), state_of(settings, seed=1)
+    names, known = ("person", None, None), (None, "person", "car")
+    after, account = start_from_single(before, source, settings, names, known)
+    for name in ("heads.class_head.weight", "selection.class_head.bias", "denoising.table.weight"):
+        assert name in account.by_class
+        assert torch.equal(after[name][0], source[name][1])
+        rest = source if labels == "category_ids" else before
+        assert torch.equal(after[name][2:], rest[name][2:])
