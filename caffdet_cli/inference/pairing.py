@@ -27,6 +27,7 @@ _DATE = re.compile(
     r"(?P<time>[0-2]\d[-_.:]?[0-5]\d[-_.:]?[0-6]\d)(?:[-_.,]?(?P<fraction>\d{1,9}))?(?!\d)",
     re.ASCII,
 )
+_KAIST = re.compile(r"(set\d\d)/(V\d{3})/(?:visible|lwir)/(I\d{5})$", re.ASCII)
 _EPOCH = re.compile(r"19(\d{14}|\d{17})", re.ASCII)  # 2030 and later in micro- or nanoseconds, not a day before 2000
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _UNITS = {10: 1.0, 13: 1e-3, 16: 1e-6, 19: 1e-9}  # digits of a time since 1970, and what one counts in seconds
@@ -50,15 +51,21 @@ def paired(rgb: Sequence[Path], ir: Sequence[Path], rule: str = "name") -> dict[
         DatasetError: two files of a spectrum have one name, or no time is in a name.
     """
     if rule == "name":
-        return _by_key(rgb, ir, common_name, common_name)
+        return _by_key(rgb, ir, pair_name, pair_name)
     if rule == "time" or rule.startswith("time:"):
         return _by_time(rgb, ir, _seconds(rule))
     if rule.count("=") == 1:
         first, second = (_pattern(side.strip(), rule) for side in rule.split("="))
-        return _by_key(rgb, ir, lambda stem: stem, lambda stem: stem, first, second)
+        return _by_key(rgb, ir, lambda path: path.stem, lambda path: path.stem, first, second)
     raise ConfigError(
         f"--pair-by {rule}: it is name, time, time:SECONDS, or two patterns of file names: '*_rgb.png=*_ir.png'"
     )
+
+
+def pair_name(path: Path) -> str:
+    """How a pair is called: their common name; of KAIST's frames the video too, as its results say it."""
+    frame = _KAIST.search(path.with_suffix("").as_posix())
+    return "_".join(frame.groups()) if frame else common_name(path.stem)
 
 
 def common_name(stem: str) -> str:
@@ -89,8 +96,8 @@ def time_of(name: str) -> float | None:
 def _by_key(
     rgb: Sequence[Path],
     ir: Sequence[Path],
-    rgb_key: Callable[[str], str],
-    ir_key: Callable[[str], str],
+    rgb_key: Callable[[Path], str],
+    ir_key: Callable[[Path], str],
     rgb_pattern: re.Pattern[str] | None = None,
     ir_pattern: re.Pattern[str] | None = None,
 ) -> dict[str, Two]:
@@ -100,7 +107,7 @@ def _by_key(
 
 
 def _keyed(
-    paths: Iterable[Path], spectrum: Spectrum, key: Callable[[str], str], pattern: re.Pattern[str] | None
+    paths: Iterable[Path], spectrum: Spectrum, key: Callable[[Path], str], pattern: re.Pattern[str] | None
 ) -> Mapping[str, Path]:
     """Files by what names their pair; with a pattern those that have its form only."""
     named: dict[str, Path] = {}
@@ -108,7 +115,7 @@ def _keyed(
         match = pattern.fullmatch(path.name) if pattern else None
         if pattern and not match:
             continue
-        name = match[1] if match else key(path.stem)
+        name = match[1] if match else key(path)
         if name in named:
             raise DatasetError(f"{named[name]} and {path} ({spectrum}) have the same name; pairs are found by name")
         named[name] = path

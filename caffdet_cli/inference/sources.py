@@ -10,7 +10,7 @@ from caffdet_cli.data.formats.layout import PICTURES, entries
 from caffdet_cli.data.images import picture_size
 from caffdet_cli.data.warp import onto
 from caffdet_cli.errors import DatasetError
-from caffdet_cli.inference.pairing import Two, common_name, paired
+from caffdet_cli.inference.pairing import Two, pair_name, paired
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.rig import Rig
 
@@ -47,7 +47,7 @@ def picture_set(
         pairs = paired(first, second)
     elif len(first) == len(second) == 1:  # two single pictures are a pair, whatever their names
         paired([], [], pair_by)
-        pairs = {common_name(first[0].stem): Two(first[0], second[0])}
+        pairs = {pair_name(first[0]): Two(first[0], second[0])}
     else:
         pairs = paired(first, second, pair_by)
     lonely = [name for name, two in pairs.items() if not (two.rgb and two.ir)] if rgb and ir else []

@@ -2,19 +2,22 @@
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from raw_sets import llvip, picture
 
 from caffdet_cli.data.convert import convert
 from caffdet_cli.data.discovery.init import InitReport, init
 from caffdet_cli.data.discovery.thermal import suggest_thermal
 from caffdet_cli.data.splits import load_split
-from caffdet_cli.errors import DatasetError, OutputError
+from caffdet_cli.errors import CaffdetError, DatasetError, OutputError
 from caffdet_cli.settings.data import PercentileRule, RangeRule
 from caffdet_cli.settings.load import load_config
 
@@ -272,3 +275,32 @@ def test_a_file_without_picture_names_is_a_raw_set(shared, tmp_path):
     shutil.copytree(shared / "data/kaist_mini", tmp_path / "set")
     with pytest.raises(DatasetError, match="caffdet convert kaist"):
         init(tmp_path / "set")
+
+
+leaves = st.none() | st.booleans() | st.integers(-5, 2**70) | st.floats() | st.text(max_size=12)
+records = st.dictionaries(
+    st.sampled_from(["id", "image_id", "category_id", "file_name", "file_name_IR", "width", "height", "bbox", "name"]),
+    leaves | st.lists(leaves, max_size=4),
+    max_size=6,
+)
+documents = st.dictionaries(
+    st.sampled_from(["images", "annotations", "categories", "info", "split"]), st.lists(records, max_size=3) | leaves
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.dictionaries(st.sampled_from(["train.json", "val.json", "a/test.json", "x.json"]), documents, min_size=1))
+def test_whatever_json_lies_there_is_described_or_one_sentence(files):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        picture(root / "rgb/1.png")
+        for name, content in files.items():
+            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).write_text(json.dumps(content))
+        try:
+            report = init(root)
+        except CaffdetError:
+            report = None
+        assert (report is not None) == (root / "dataset.toml").exists()
+        if report is not None:
+            assert load_config(dataset=str(report.file)).config.data.splits

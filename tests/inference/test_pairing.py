@@ -56,6 +56,15 @@ def test_long_numbers_are_seconds_whatever_they_look_like(seconds, digits, data)
     assert time_of(f"cam_{seconds}{part:0{digits}d}") == pytest.approx(seconds + part / 10**digits, abs=1e-3)
 
 
+def test_frames_of_kaist_are_called_as_its_results_call_them():
+    rgb, ir = (
+        [Path(f"KAIST/images/set06/V00{video}/{side}/I00019.jpg") for video in (0, 1)] for side in ("visible", "lwir")
+    )
+    found = paired(rgb, ir)
+    assert list(found) == ["set06_V000_I00019", "set06_V001_I00019"]
+    assert found["set06_V001_I00019"] == (rgb[1], ir[1])
+
+
 def test_a_number_of_2032_is_no_day_of_1966():
     assert time_of("cam_1966082100000000") == pytest.approx(1_966_082_100)
     assert time_of("19991231_235959_25") == pytest.approx(946_684_799.25)

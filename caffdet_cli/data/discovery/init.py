@@ -197,7 +197,9 @@ def to_toml(report: InitReport) -> str:
         "# caffdet data init: written from what was found; correct what is wrong",
         "[data]",
         _line("name", report.name),
-        _line("root", root.as_posix(), "where the files are, relative to this file"),
+        _line(
+            "root", root.as_posix(), "where the files are" + ("" if root.is_absolute() else ", relative to this file")
+        ),
         _line("classes", list(report.classes), "in the order of the model's outputs"),
         _line("label_spectrum", report.label_spectrum, "in whose pixels the boxes are"),
         _line("model", f"{kind}-r18"),
