@@ -57,13 +57,15 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
 
 class Loader(DataLoader[Loaded]):
-    """Loads the batches of `sampler`, in `workers` processes that live on between epochs (0: in this process).
+    """Loads the batches of `sampler`, in processes that live on between epochs.
 
     Args:
+        workers: processes, but not more than there are processors: more are slower. 0: in this process.
         pin_memory: of the pixels; only of use before a copy to a CUDA device.
     """
 
     def __init__(self, dataset: PairDataset, sampler: EpochSampler, workers: int, pin_memory: bool = False):
+        workers = min(workers, processors())
         super().__init__(
             dataset,  # type: ignore[arg-type]  # torch's type does not tell samples from batches
             batch_sampler=sampler,
@@ -78,6 +80,12 @@ class Loader(DataLoader[Loaded]):
 
     def __iter__(self) -> Iterator[Loaded]:  # type: ignore[override]  # torch names the class of its own iterator
         return map(partial(unpacked, reference=self.reference), super().__iter__())
+
+
+def processors() -> int:
+    """Those that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @contextmanager

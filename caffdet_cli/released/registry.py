@@ -21,6 +21,7 @@ KINDS = ("weights", "backbone", "annotations", "log")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,150}")
 _OURS = (".json", ".part", ".lock")  # what lies beside a file in the cache
 _MOST_BYTES = 1_000_000
+_SHOWN = 12  # names in a sentence
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def chosen(names: Iterable[str]) -> list[Entry]:
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """The end of a sentence about an unknown name."""
     near = difflib.get_close_matches(name, names := list(names), n=1)
-    return f"did you mean {near[0]!r}? known: {', '.join(names)}" if near else f"known: {', '.join(names)}"
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return f"did you mean {near[0]!r}? known: {shown}" if near else f"known: {shown}"
 
 
 def read_registry(path: Path) -> list[Entry]:

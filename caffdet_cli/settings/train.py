@@ -124,6 +124,7 @@ class Train(Settings):
     epochs: Positive = 36
     batch: Positive = 2
     workers: Annotated[int, Field(ge=0)] = 4
+    """Processes that read pictures, but not more than there are processors; 0: none beside the main one."""
     lr: Annotated[float, Field(gt=0)] = 1e-4
     lr_backbone: Annotated[float, Field(gt=0)] = 1e-5
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4

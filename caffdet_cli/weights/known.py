@@ -43,10 +43,12 @@ def find_weights(weights: str, progress: Progress | None = None) -> Path:
     names = [name for name, entry in entries.items() if _is_loadable(entry)]
     if path.suffix or len(path.parts) > 1:
         raise WeightsError(
-            f"{path} is not there; give a checkpoint file, a run folder, an address, or one of: {', '.join(names)}"
+            f"{path} is not there; give a checkpoint file, a run folder, an address, or a name of "
+            "caffdet download-weights --list"
         )
     raise WeightsError(
-        f"no weights are called {weights!r}; {did_you_mean(weights, names)}; or give a file, a run folder or an address"
+        f"no weights are called {weights!r}; {did_you_mean(weights, names)} "
+        "(caffdet download-weights --list); or give a file, a run folder or an address"
     )
 
 

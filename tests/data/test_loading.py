@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from caffdet_cli.data.batches import to_device
 from caffdet_cli.data.dataset import PairDataset
 from caffdet_cli.data.formats.coco import read_coco
-from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
+from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers, processors
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Input
@@ -170,3 +170,12 @@ def test_batches_reach_the_device(dataset):
     here = to_device(batch, "cpu", Input())
     torch.testing.assert_close(moved.spectra[1].pixels.cpu(), here.spectra[1].pixels)
     assert np.isfinite(moved.spectra[0].pixels.cpu()).all()
+
+
+def test_there_are_never_more_workers_than_processors(dataset, monkeypatch, recwarn):
+    monkeypatch.setattr("caffdet_cli.data.loading.processors", lambda: 1)
+    load = Loader(dataset, EpochSampler(len(dataset), 2, 0, shuffle=False), workers=64)
+    assert load.num_workers == 1
+    assert Loader(dataset, EpochSampler(len(dataset), 2, 0, shuffle=False), workers=0).num_workers == 0
+    assert processors() >= 1
+    assert not recwarn.list
