@@ -174,7 +174,7 @@ def _check_detections(model: Model, outputs: int) -> None:
     if most < model.detections != Model.model_fields["detections"].default:
         raise ConfigError(
             f"model.detections = {model.detections} is more than model.queries = {model.queries} times the {outputs} "
-            "class slots of the data set"
+            "class slots of the data set; --set model.detections=N says how many boxes are kept"
         )
 
 

@@ -16,6 +16,7 @@ TRAIN = "train --device cpu --dataset data -o out"
 EVAL = f"eval {PAIR} --device cpu --workers 0 --dataset data -o out"
 DRAW = "visualize --dataset data -o out"
 PREDICT = f"predict {PAIR} --device cpu -o out"
+ONE_PAIR = "--rgb data/rgb/0001.png --ir data/ir/0001.png"  # of many pictures it would look at the others
 BEGUN = ("out", "out/config.toml", "out/run.json", "out/metrics.jsonl", "out/checkpoints")  # a run to go on with
 NAN = float("nan")
 BOMB = '<!DOCTYPE a [<!ENTITY b "x">' + "".join(
@@ -306,15 +307,13 @@ CELLS += [
     Cell(f"{PREDICT} --ir data/text.png", "picture that is text", "data/text.png"),
     Cell(f"{PREDICT} --rgb file", "file that is no picture", "file"),
     Cell(
-        f"{PREDICT} --rgb data/rgb --ir data/ir",
+        f"{PREDICT} {ONE_PAIR}",
         "truncated infrared picture",
         "data/ir/0001.png",
         cut("data/ir/0001.png"),
     ),
-    Cell(
-        f"{PREDICT} --rgb data/rgb --ir data/ir", "truncated RGB picture", "data/rgb/0001.png", cut("data/rgb/0001.png")
-    ),
-    Cell(f"{PREDICT} --rgb data/rgb --ir data/ir", "huge picture", "data/ir/0001.png | pixels", huge_png),
+    Cell(f"{PREDICT} {ONE_PAIR}", "truncated RGB picture", "data/rgb/0001.png", cut("data/rgb/0001.png")),
+    Cell(f"{PREDICT} {ONE_PAIR}", "huge picture", "data/ir/0001.png | pixels", huge_png),
     Cell(
         f"{PREDICT} --rgb list.txt",
         "list with a missing picture",

@@ -61,7 +61,12 @@ LOCKED += [
     ),
     Cell(SCORE, "locked detections", "data/found.json", lock("data/found.json")),
     Cell(f"{PREDICT} -o out", "locked folder of pictures", "data/ir | ermission", lock("data/ir")),
-    Cell(f"{PREDICT} -o out", "locked picture", "data/ir/0001.png | ermission", lock("data/ir/0001.png")),
+    Cell(
+        f"{PREDICT} -o out".replace("data/rgb", "data/rgb/0001.png").replace("data/ir", "data/ir/0001.png"),
+        "locked picture",
+        "data/ir/0001.png | ermission",
+        lock("data/ir/0001.png"),
+    ),
     Cell(
         f"{PREDICT.replace('data/rgb', 'list.txt')} -o out",
         "locked list",

@@ -9,7 +9,18 @@ from privileges import without_privileges
 
 from caffdet_cli.main import main
 
-TINY = ["--set", "model.backbone.depth=10", "--set", "model.queries=10", "--set", "train.epochs=1", "--device", "cpu"]
+TINY = [
+    "--set",
+    "model.backbone.depth=10",
+    "--set",
+    "model.queries=10",
+    "--set",
+    "model.detections=10",
+    "--set",
+    "train.epochs=1",
+    "--device",
+    "cpu",
+]
 DATA = """
 [data]
 name = "tiny"
