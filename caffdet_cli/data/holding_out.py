@@ -7,7 +7,9 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from caffdet_cli.data.findings import FindingLog
 from caffdet_cli.data.formats.layout import SplitName
 from caffdet_cli.data.inspection.pictures import look_at
 from caffdet_cli.data.inspection.scenes import scenes
+from caffdet_cli.data.threads import in_threads
 from caffdet_cli.errors import DatasetError
 from caffdet_cli.progress import Progress
 from caffdet_cli.settings.base import Spectrum
@@ -50,6 +53,11 @@ def hold_out(
     found = scenes(names)
     if any(found):
         held, how = _whole_scenes(found, share)
+        if len(held) < (1 - _ROOM) * share * len(names):
+            progress.warn(
+                f"--val {share:g}: no scenes have together about so many pictures; {len(held)} of {len(names)} are "
+                "held out. Lists of names say which pictures are whose (data.splits.val.names)"
+            )
     else:
         held, how = _the_last(train, names, share, progress)
     what = f"{len(held)} of {len(train.examples)} pictures are val: {how}"
@@ -77,6 +85,11 @@ def _whole_scenes(found: Sequence[str | None], share: float) -> tuple[set[int], 
         if len(held) < wanted and len(held) + len(places[scene]) <= most:
             chosen.append(scene)
             held.update(places[scene])
+    rest = [scene for scene in places if scene not in chosen and len(held) + len(places[scene]) <= 0.5 * len(found)]
+    nearer = min(rest, key=lambda name: (abs(len(held) + len(places[name]) - wanted), name), default=None)
+    if nearer is not None and abs(len(held) + len(places[nearer]) - wanted) < abs(len(held) - wanted):
+        chosen.append(nearer)
+        held.update(places[nearer])
     if not held:
         chosen = [min(places, key=lambda name: (len(places[name]), name))]
         held.update(places[chosen[0]])
@@ -95,9 +108,10 @@ def _the_last(train: AnnotationSet, names: Sequence[str], share: float, progress
     count = len(order)
     target = round(count * (1 - share))
     room = max(1, round(count * share * _ROOM))
-    first, last = max(1, target - room), min(count - 1, target + room)
-    looked = progress.track(order[first - 1 : last + 1], "looking for a change of the view", total=last - first + 2)
-    hashes = [_hash(train.examples[place], train.label_spectrum) for place in looked]
+    first, last = max(1, target - room, count - count // 2), min(count - 1, target + room)
+    near = [train.examples[place] for place in order[first - 1 : last + 1]]
+    with closing(in_threads(partial(_hash, spectrum=train.label_spectrum), near)) as found:
+        hashes = list(progress.track(found, "looking for a change of the view", total=len(near)))
     apart = [-1 if one is None or other is None else (one ^ other).bit_count() for one, other in pairwise(hashes)]
     best = max(range(len(apart)), key=lambda at: (apart[at], -abs(first + at - target)))
     cut = first + best
@@ -126,4 +140,4 @@ def _name(example: Example, spectrum: Spectrum, source: Path) -> str:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Frame 9 comes before frame 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]

@@ -128,7 +128,7 @@ def evaluate(
             main_report = reports.get("pair") or next(iter(reports.values()))
             published = published_beside(weights, main.source, data.name, name, main_report, len(annotations.examples))
         tell_released(entry_of(weights, main.source), data.name, published, folder is None, progress)
-        report = SpectraReport(reports, rivals, published)
+        report = SpectraReport(reports, rivals, published and published._replace(dataset=dataset))
         if folder is not None:
             write_report(report, folder / "report.json")
             facts = {"device": str(how.device), "precision": how.precision, "batch": how.batch, "spectra": given_all}

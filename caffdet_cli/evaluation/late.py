@@ -105,7 +105,7 @@ def _ready(two: Two, annotations: AnnotationSet, data: Data, how: How, progress:
     tell_differences((first, second), progress)
     for each in (first, second):
         tell_padding(each.conventions, annotations, how.batch, progress)
-        tell_unlike(each.conventions, annotations, data, progress)
+        tell_unlike(each.conventions, annotations, data, progress, f"the weights of {each.option}")
     return first, second
 
 

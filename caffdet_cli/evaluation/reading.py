@@ -61,7 +61,7 @@ class Checked:
     @property
     def best(self) -> Reading:
         """The one with the better AP; where that says nothing, because slots mean other classes, with most objects."""
-        return max(self.readings, key=lambda each: (round(each.ap, 3), each.hits))
+        return max(self.readings, key=lambda each: (round(each.ap, 2), each.hits))
 
     @property
     def strangers(self) -> dict[str, int]:

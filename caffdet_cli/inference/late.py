@@ -1,6 +1,6 @@
 """Detections of two detectors in pictures or pairs, fused, as a COCO result file and as drawings."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.agreement import tell_counts
 from caffdet_cli.inference.device import How, choose_device
 from caffdet_cli.inference.ensemble import fuse_all
+from caffdet_cli.inference.looking import above, called, detected, tell_left_out, tell_lonely, without
 from caffdet_cli.inference.members import (
     Member,
     Two,
@@ -19,7 +20,7 @@ from caffdet_cli.inference.members import (
     tell_differences,
     two_members,
 )
-from caffdet_cli.inference.predict import Predicted, above, called, detected, tell_left_out, tell_lonely, without
+from caffdet_cli.inference.predict import Predicted
 from caffdet_cli.inference.predictor import Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.inference.rigged import check_asked, in_pixels_of, rig_for
@@ -84,7 +85,7 @@ def predict_late(
     fresh_folder(Path(output), overwrite)
     numbers = precision or "fp32"
     how = How(choose_device(device, numbers), numbers, batch or 1, workers or 0)
-    two = _called(two_members(weights, weights_ir), classes, progress)
+    two = _called(two_members(weights, weights_ir), classes)
     place = _place(two, rgb, ir, boxes)
     joint = _joint(two, place, progress)
     geometry = rig_for(rig, _with_rig(two, progress), progress) if rgb and ir else None
@@ -92,16 +93,13 @@ def predict_late(
     pictures, lonely, left_out = picture_set(*given[:2], joint, pair_by=pair_by, rig=geometry)
     tell_lonely(lonely, len(pictures.examples), progress)
     for each in two:
-        tell_counts(each.conventions, pictures, progress)
+        tell_counts(each.conventions, pictures, progress, f"the weights of {each.option}")
     with whole_folder(Path(output), overwrite=overwrite) as folder:
-        (first, unread), (second, also_unread) = (_alone(each, given, joint, how, progress) for each in two)
-        unread |= also_unread
-        found = {
-            key: above(each, score)
-            for key, each in fuse_all(first, second, late or Late()).items()
-            if str(key) not in unread
-        }
-        pictures, left_out = without(pictures, unread), {**left_out, **unread}
+        (first, unread), (second, also_unread) = (_alone(each, given, joint, left_out, how, progress) for each in two)
+        left_out = {**left_out, **unread, **also_unread}
+        fused = fuse_all(first, second, late or Late())
+        found = {key: above(each, score) for key, each in fused.items() if str(key) not in left_out}
+        pictures = without(pictures, left_out)
         tell_left_out(left_out, progress)
         write_detections(folder / "detections.json", found, joint.category_ids)
         if draw:
@@ -118,10 +116,10 @@ def predict_late(
     return Predicted(Path(output), len(pictures.examples), total, tuple(lonely), left_out)
 
 
-def _called(two: Two, classes: Sequence[str], progress: Progress) -> Two:
+def _called(two: Two, classes: Sequence[str]) -> Two:
     """Both with names for their classes; `classes` are of those that have none."""
     first, second = (
-        each._replace(conventions=called(each, () if each.conventions.classes else classes, progress)) for each in two
+        each._replace(conventions=called(each, () if each.conventions.classes else classes)) for each in two
     )
     return first, second
 
@@ -166,16 +164,28 @@ def _with_rig(two: Two, progress: Progress) -> Conventions:
 
 
 def _alone(
-    member: Member, given: _Pictures, joint: Conventions, how: How, progress: Progress
+    member: Member,
+    given: _Pictures,
+    joint: Conventions,
+    left_out: Container[str],
+    how: How,
+    progress: Progress,
 ) -> tuple[Found, dict[str, str]]:
-    """Detections of one member: as it sees the pictures, in the pixels and classes of both; and what it cannot read."""
+    """Detections of one member: as it sees the pictures, in the pixels and classes of both; and what it cannot read.
+
+    Args:
+        left_out: names of pairs that are not looked at.
+    """
     conventions = member.conventions
-    pictures = picture_set(given.rgb, given.ir, conventions, pair_by=given.pair_by, rig=given.rig).pictures
-    seen = replace(pictures, examples=seen_by(conventions, pictures.examples))
+    pictures, _, own_left_out = picture_set(given.rgb, given.ir, conventions, pair_by=given.pair_by, rig=given.rig)
+    seen = without(replace(pictures, examples=seen_by(conventions, pictures.examples)), left_out)
     progress.say(f"{member.option}: {member.source}")
     detector = prepare(load_detector(member.weights).detector, how.precision)
     predictor = Predictor(detector, conventions, how.device, how.precision)
-    raw, unread = detected(predictor, seen, conventions, how, progress)
+    raw, unread = detected(predictor, seen, conventions, how, progress, score=0.0)
     found = in_pixels_of(joint.label_spectrum, raw, seen)
     slots = {name: slot for slot, name in enumerate(joint.classes)}
-    return relabelled(found, [-1 if name is None else slots[name] for name in conventions.classes]), unread
+    return relabelled(found, [-1 if name is None else slots[name] for name in conventions.classes]), {
+        **own_left_out,
+        **unread,
+    }

@@ -1,18 +1,16 @@
 """Detections in pictures or pairs, as a COCO result file and as drawings."""
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from caffdet_cli.data.annotations import AnnotationSet
-from caffdet_cli.data.dataset import PairDataset
-from caffdet_cli.data.formats.detections import DetectionArrays, Found, write_detections
-from caffdet_cli.data.loading import EpochSampler, Loader, closing_workers
-from caffdet_cli.errors import ConfigError, DatasetError, WeightsError
+from caffdet_cli.data.formats.detections import DetectionArrays, write_detections
+from caffdet_cli.errors import ConfigError
 from caffdet_cli.folders import whole_folder
 from caffdet_cli.inference.agreement import tell_counts
 from caffdet_cli.inference.device import How, choose_device
-from caffdet_cli.inference.members import Member
+from caffdet_cli.inference.looking import called, detected, tell_left_out, tell_lonely, without
 from caffdet_cli.inference.predictor import Predictor, relabelled
 from caffdet_cli.inference.prepare import prepare
 from caffdet_cli.inference.rigged import check_asked, in_pixels_of, rig_for
@@ -22,8 +20,7 @@ from caffdet_cli.progress import Bars, Progress
 from caffdet_cli.settings.base import Spectrum
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.visualization.show import visualize_set
-from caffdet_cli.weights.class_names import usual_names, with_names
-from caffdet_cli.weights.load import Loaded, load_detector
+from caffdet_cli.weights.load import load_detector
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def predict(
     numbers = precision or "fp32"
     place = choose_device(device, numbers)
     loaded = load_detector(weights)
-    conventions = called(loaded, classes, progress)
+    conventions = called(loaded, classes)
     used = _used({"rgb": rgb, "ir": ir}, conventions)
     check_asked(boxes, rig, used)
     geometry = rig_for(rig, conventions, progress) if len(used) == 2 else None
@@ -91,8 +88,7 @@ def predict(
     predictor = Predictor(prepare(loaded.detector, numbers), conventions, place, numbers)
     with whole_folder(Path(output), overwrite=overwrite) as folder:
         how = How(place, numbers, batch or 1, workers or 0)
-        raw, unread = detected(predictor, pictures, conventions, how, progress)
-        found = {identity: above(each, score) for identity, each in raw.items()}
+        found, unread = detected(predictor, pictures, conventions, how, progress, score)
         pictures, left_out = without(pictures, unread), {**left_out, **unread}
         tell_left_out(left_out, progress)
         written = in_pixels_of(boxes or pictures.label_spectrum, found, pictures)
@@ -101,60 +97,6 @@ def predict(
             _draw(pictures, found, conventions, folder / "pictures", score, progress)
     total = sum(len(each.scores) for each in written.values()) - without_id
     return Predicted(Path(output), len(pictures.examples), total, tuple(lonely), left_out)
-
-
-def detected(
-    predictor: Predictor, pictures: AnnotationSet, conventions: Conventions, how: How, progress: Progress
-) -> tuple[Found, dict[str, str]]:
-    """Detections of all that can be read, labels as class slots; and why the others cannot.
-
-    Raises:
-        DatasetError: not one can be read.
-    """
-    dataset = PairDataset(pictures, conventions, augment=None, seed=0, tolerant=True)
-    batches = Loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)
-    with closing_workers(batches):
-        found = dict(predictor.run(progress.track(batches, "detecting", total=len(batches)), absent=False))
-    unread = {
-        str(example.id): dataset.problem(index)
-        for index, example in enumerate(pictures.examples)
-        if example.id not in found
-    }
-    if len(unread) == len(pictures.examples):
-        raise DatasetError(next(iter(unread.values())))
-    return found, unread
-
-
-def without(pictures: AnnotationSet, unread: Container[str]) -> AnnotationSet:
-    """The pictures that could be read."""
-    return replace(pictures, examples=tuple(one for one in pictures.examples if str(one.id) not in unread))
-
-
-def tell_left_out(left_out: Mapping[str, str], progress: Progress) -> None:
-    """Warn of pictures that were not looked at."""
-    if left_out:
-        shown = "; ".join([*left_out.values()][:3]) + ("; ..." if len(left_out) > 3 else "")
-        progress.warn(f"{len(left_out)} pictures or pairs are left out: {shown}")
-
-
-def called(loaded: Loaded | Member, classes: Sequence[str], progress: Progress) -> Conventions:
-    """The conventions of a detector with names for its classes.
-
-    Raises:
-        WeightsError: nobody says them. ConfigError: `classes` are none of this detector.
-    """
-    known, slots = loaded.conventions, len(loaded.conventions.classes) or loaded.model.outputs
-    if classes:
-        return with_names(known, classes, slots)
-    if known.classes:
-        return known
-    if usual := usual_names(known.spectra, slots):
-        progress.say("class names are those of COCO, by its 91 slots; --classes says otherwise")
-        return with_names(known, ["coco"], len(usual))
-    raise WeightsError(
-        f"{loaded.source} does not say what its {slots} class slots are called; say it: --classes 0=person,1=car "
-        "(which ones fire: caffdet weights check WEIGHTS --dataset DATASET)"
-    )
 
 
 def _used(given: Mapping[Spectrum, str | Path | None], conventions: Conventions) -> dict[Spectrum, Path]:
@@ -179,16 +121,3 @@ def _draw(
     shown = relabelled(found, places)
     thermal = conventions.thermal
     visualize_set(pictures, folder, predictions=shown, score=score, truth=False, thermal=thermal, progress=progress)
-
-
-def tell_lonely(lonely: Sequence[str], pictures: int, progress: Progress) -> None:
-    """Warn of pictures without a partner."""
-    if lonely:
-        named = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
-        progress.warn(f"{len(lonely)} of {pictures} pictures have no partner: {named}")
-
-
-def above(found: DetectionArrays, score: float) -> DetectionArrays:
-    """Detections with this score or a better one."""
-    kept = found.scores >= score
-    return DetectionArrays(found.boxes[kept], found.labels[kept], found.scores[kept])

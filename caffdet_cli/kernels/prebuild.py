@@ -88,13 +88,13 @@ def _chosen(architectures: Sequence[str] | None) -> list[int]:
 
 
 def _jobs() -> list[tuple[str, Variant, int]]:
-    """What the shipped models launch, in float32 and under bfloat16 autocast."""
+    """What the shipped models launch, in float32 and under autocast; float16 is not trained in."""
     jobs = []
-    for value in (torch.float32, torch.bfloat16):
+    for value in (torch.float32, torch.bfloat16, torch.float16):
         for channels in _WIDTHS:
             plain = Variant(value, value, channels)
             weighted = Variant(value, torch.float32, channels)
             for variant in dict.fromkeys((plain, weighted)):
                 jobs += [("msda_fused", variant, 0), ("msda_fused", variant.for_backward(), 1)]
             jobs += [("kda", plain, 0), ("kda", plain.for_backward(), 1)]
-    return jobs
+    return [(name, variant, way) for name, variant, way in jobs if not (way and variant.value == torch.float16)]

@@ -19,6 +19,8 @@ _SMALLEST = 384
 """Smaller pictures are drawn enlarged to about this height, so that labels have room."""
 _HIGHEST = 4096
 """Higher pictures are drawn smaller."""
+_PIXELS = 24_000_000
+"""So many a panel has at most."""
 _WIDEST = 4
 """Panels are at most so many times as wide as high; a wider picture has an empty strip below it."""
 
@@ -86,7 +88,9 @@ def _reference(rgb: NDArray[np.uint8] | None, ir: NDArray[np.uint8] | None, labe
 
 def _panel_height(rgb: NDArray[np.uint8] | None, ir: NDArray[np.uint8] | None, reference: Size) -> int:
     tall = max((picture.shape[0] for picture in (rgb, ir) if picture is not None), default=reference[0])
-    return min(tall * -(-_SMALLEST // tall), _HIGHEST)
+    sizes = [reference, *((picture.shape[0], picture.shape[1]) for picture in (rgb, ir) if picture is not None)]
+    widest = max(min(width / height, _WIDEST) for height, width in sizes)
+    return min(tall * -(-_SMALLEST // tall), _HIGHEST, int((_PIXELS / widest) ** 0.5))
 
 
 def _panel(

@@ -23,7 +23,8 @@ def with_names(conventions: Conventions, words: Sequence[str], slots: int) -> Co
     given = [name for name in names if name is not None]
     if len(set(given)) < len(given) or not all(given):
         raise ConfigError("--classes has a name twice, or an empty one")
-    ids = tuple(slot if name is not None else None for slot, name in enumerate(names))
+    known = conventions.category_ids or range(slots)
+    ids = tuple(number if name is not None else None for number, name in zip(known, names, strict=True))
     return conventions.model_copy(update={"classes": names, "category_ids": ids})
 
 

@@ -41,8 +41,8 @@ class Description(NamedTuple):
         ]
         if self.written_by == "caffdet" or not isinstance(encoder, InterleavedEncoder) or (entry and not apart):
             return said
-        if told and encoder.high_levels < self.model.levels - 2:
-            said.append("its encoder updates one coarse level (enc_scale = 1), which is not H2L2: that has 2")
+        if said_args(self.entries).get("enc_scale") == 1:
+            said.append("it was trained with enc_scale = 1, which is not H2L2: that has enc_scale = 2")
         if not encoder.small_feedforward and blocks(said_args(self.entries)) is None:
             said.append(
                 f"the file does not tell encoder.blocks: {encoder.blocks}, every layer full, is assumed "

@@ -30,6 +30,7 @@ _BIAS_TABLE = "layers.0.blocks.0.attn.relative_position_bias_table"  # (2 * wind
 _FIRST = "transformer.encoder.layers.0.self_attn."
 _CROSS = "transformer.decoder.layers.0.cross_attn."
 _POINTS = 4  # as published
+_FEW = 16  # entries of a list in a configuration
 _DIGITS = 6  # of a number in a name; longer ones are nobody's
 _LEVELS, _QUERIES, _CLASSES = (
     "transformer.level_embed",
@@ -97,8 +98,15 @@ def _plain(value: object) -> Any:
     if isinstance(value, bool | int | float | str | None):
         return value
     if isinstance(value, argparse.Namespace):
-        return {name: each for name, each in vars(value).items() if isinstance(each, bool | int | float | str)}
+        return {name: each for name, each in vars(value).items() if _is_said(each)}
     return f"{type(value).__name__} of {len(value)}" if isinstance(value, Mapping | list) else type(value).__name__
+
+
+def _is_said(value: object) -> bool:
+    """A word, a number, or a few of them."""
+    if isinstance(value, list):
+        return len(value) <= _FEW and all(isinstance(each, bool | int | float | str) for each in value)
+    return isinstance(value, bool | int | float | str)
 
 
 def published_model(state: Mapping[str, Tensor], source: Path, args: Mapping[str, Any] | None = None) -> Model:

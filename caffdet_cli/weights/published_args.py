@@ -18,7 +18,10 @@ _ONLY: Mapping[str, tuple[object, ...]] = {
     "value_proj_after": (False,),
     "use_deformable_box_attn": (False,),
     "add_channel_attention": (False,),
-    "position_embedding": ("sine",),
+    "position_embedding": ("sine", "v2"),  # two words for one
+    "transformer_activation": ("relu",),
+    "decoder_module_seq": (["sa", "ca", "ffn"],),
+    "dec_layer_number": (None,),
     "two_stage_type": ("standard",),
     "two_stage_keep_all_tokens": (False,),
     "two_stage_learn_wh": (False,),

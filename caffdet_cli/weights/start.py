@@ -109,7 +109,8 @@ def start_from_single(
         if _BY_CLASS.fullmatch(name) and others and same_rows:
             # Of published heads the slots of no class are copied too, as upstream does.
             whole = model.labels == "category_ids" and source[origin].shape == value.shape
-            started[name] = _refilled(source[origin] if whole else value, source[origin], rows)
+            base = _without_new(source[origin], value, names, rows) if whole else value
+            started[name] = _refilled(base, source[origin], rows)
             account.by_class.append(name)
             continue
         if source[origin].shape != value.shape:
@@ -143,6 +144,15 @@ def _plain_or_none(name: str | None) -> str | None:
 
 def _plain(name: str) -> str:
     return name.casefold().replace("-", " ").replace("_", " ").strip()
+
+
+def _without_new(source: Tensor, value: Tensor, names: Names, rows: Mapping[int, int]) -> Tensor:
+    """Rows of the source, but initial ones for classes that it does not know."""
+    base = source.clone()
+    for slot, name in enumerate(names):
+        if name is not None and slot not in rows and slot < len(base):
+            base[slot] = value[slot]
+    return base
 
 
 def _refilled(value: Tensor, source: Tensor, rows: Mapping[int, int]) -> Tensor:

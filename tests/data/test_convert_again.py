@@ -1,5 +1,6 @@
 """A folder with a dataset.toml is a source too: what that file says of splits, thermal pictures and cameras stays."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,36 @@ def test_annotations_may_have_any_name(own, tmp_path):
     (own / "dataset.toml").write_text(text.replace("train.json", "all.json"))
     assert convert("coco", own, tmp_path / "again").splits["val"].pictures == 1
     assert len(read(tmp_path / "again/train.json")["images"]) == 2
+
+
+def test_a_split_whose_file_is_gone_is_told(own, tmp_path):
+    text = (own / "dataset.toml").read_text() + '[data.splits.test]\nannotations = ["gone.json"]\n'
+    (own / "dataset.toml").write_text(text)
+    said = Said()
+    assert set(convert("coco", own, tmp_path / "again", progress=said).splits) == {"train", "val"}
+    assert [text for text in said.warnings if "names gone.json for test, and it is not there" in text]
+
+
+def test_a_described_folder_of_coco_names_is_read_as_described(tmp_path):
+    """`data init` says where pictures are; names such as instances_train.json mean train/ to a COCO download."""
+    convert("llvip", llvip(tmp_path / "raw", train=NAMES), tmp_path / "one", copy=True)
+    folder = tmp_path / "mine"
+    (folder / "annotations").mkdir(parents=True)
+    for side in ("visible", "infrared"):
+        (tmp_path / "one/pictures" / side / "train").rename(folder / side)
+    bare = read(tmp_path / "one/train.json")
+    for image in bare["images"]:
+        image["file_name"] = Path(image["file_name"]).name
+        del image["file_name_IR"]
+    bare.pop("info")
+    (folder / "annotations/instances_train.json").write_text(json.dumps(bare))
+    (folder / "dataset.toml").write_text(
+        '[data]\nname = "mine"\nroot = "."\n[data.splits.train]\nannotations = ["annotations/instances_train.json"]\n'
+        'rgb = ["visible"]\nir = ["infrared"]\n'
+    )
+    report = convert("coco", folder, tmp_path / "again")
+    assert report.spectra == ("rgb", "ir")
+    assert report.splits["train"].pictures == 3
 
 
 @pytest.mark.parametrize("text", ["[data", "[data]\nsplits = 3\n", '[data]\nrig = "nothing.toml"\n'])

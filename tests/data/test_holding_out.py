@@ -83,6 +83,45 @@ def test_one_view_all_the_time_is_told(tmp_path):
     assert [text for text in heard.warnings if "look alike" in text]
 
 
+def split_of(lengths: list[int], share: float) -> tuple[int, list[str]]:
+    """How many pictures of such scenes are held out, and what is told."""
+    none = Objects(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool), ())
+    names = [f"scene{place}/{frame}.png" for place, count in enumerate(lengths) for frame in range(count)]
+    examples = tuple(
+        Example(id=number, rgb=Path("/d") / name, ir=None, width=4, height=4, objects=none)
+        for number, name in enumerate(names)
+    )
+    whole = AnnotationSet(examples=examples, categories=(), label_spectrum="rgb", source=Path("/d/train.json"))
+    heard = Heard()
+    return len(hold_out({"train": whole}, share, Path("/d"), FindingLog(), heard)["val"].examples), heard.warnings
+
+
+def test_a_tiny_scene_is_not_all_that_is_held_out():
+    held, told = split_of([1, 300, 300, 400], 0.25)
+    assert held in (300, 301)
+    assert not told
+
+
+def test_much_too_little_is_told():
+    held, told = split_of([1, 300, 300, 400], 0.05)
+    assert held == 1
+    assert "1 of 1001 are held out" in told[0]
+
+
+def test_val_is_never_larger_than_train(tmp_path):
+    raw = of_places(tmp_path / "raw", [6, 14])
+    report = convert("voc", raw, tmp_path / "out", val=0.5)
+    assert report.splits["val"].pictures <= report.splits["train"].pictures
+
+
+def test_names_of_any_script_have_an_order(tmp_path):
+    for number in range(12):
+        name = f"²{number}" if number % 2 else f"٣{number}"
+        view(tmp_path / f"raw/visible/{name}.png", number // 6, number)
+        voc(tmp_path / f"raw/Annotations/{name}.xml")
+    assert convert("voc", tmp_path / "raw", tmp_path / "out", val=0.3).splits["val"].pictures
+
+
 def test_twice_gives_the_same(tmp_path):
     raw = of_places(tmp_path / "raw", [8, 8, 8], prefix="walk_")
     for name in ("one", "two"):

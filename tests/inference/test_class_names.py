@@ -13,7 +13,8 @@ from caffdet_cli.main import main
 from caffdet_cli.models.build import detector
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.model import Input
-from caffdet_cli.weights.class_names import usual_names, with_names
+from caffdet_cli.weights.class_names import with_names
+from caffdet_cli.weights.coco_slots import coco_slots
 from caffdet_cli.weights.store import read_weights, save_weights
 
 SMALL = Input(short_side=48, max_side=64)
@@ -46,11 +47,22 @@ def found_in(out: Path) -> set[int]:
     return {entry["category_id"] for entry in json.loads((out / "detections.json").read_text())}
 
 
-def test_one_spectrum_with_91_slots_finds_cocos_classes(nameless, make_pairs, tmp_path, capsys):
-    assert predicted(nameless["single"], make_pairs(count=1).root, tmp_path / "out") == 0
-    assert "class names are those of COCO" in capsys.readouterr().err
-    slots = usual_names(("rgb",), 91)
-    assert found_in(tmp_path / "out") <= {slot for slot, name in enumerate(slots) if name}
+def test_released_files_of_coco_find_its_classes_and_others_ask(nameless, make_pairs, tmp_path, capsys, monkeypatch):
+    """Upstream trains with 91 slots on any data: their number alone says nothing."""
+    root = make_pairs(count=1).root
+    assert predicted(nameless["single"], root, tmp_path / "out") == 2
+    assert "what its 91 class slots are called" in capsys.readouterr().err
+    (tmp_path / "list.toml").write_text(
+        '[own]\nkind = "weights"\nabout = "x"\nfile = "single.safetensors"\nurl = "https://x.example/single.safetensors"\n'
+        'dataset = "coco"\n'
+    )
+    monkeypatch.setenv("CAFFDET_REGISTRY", str(tmp_path / "list.toml"))
+    assert predicted(nameless["single"], root, tmp_path / "out") == 0
+    assert found_in(tmp_path / "out")
+    assert found_in(tmp_path / "out") <= {slot for slot, name in enumerate(coco_slots()) if name}
+    monkeypatch.delenv("CAFFDET_REGISTRY")
+    assert predicted(nameless["single"], root, tmp_path / "again", "--classes", "coco") == 0
+    assert found_in(tmp_path / "again") == found_in(tmp_path / "out")
 
 
 def test_a_pair_detector_asks_for_names_and_takes_them(nameless, make_pairs, tmp_path, capsys):
@@ -59,10 +71,17 @@ def test_a_pair_detector_asks_for_names_and_takes_them(nameless, make_pairs, tmp
     said = capsys.readouterr().err
     assert "does not say what its 3 class slots are called; say it: --classes 0=person" in said
     assert not (tmp_path / "out").exists()
-    assert predicted(nameless["pair"], root, tmp_path / "out", "--classes", "0=person,2=deer") == 0
-    assert found_in(tmp_path / "out") <= {0, 2}
     assert predicted(nameless["pair"], root, tmp_path / "all", "--classes", "person, car,deer") == 0
-    assert found_in(tmp_path / "all") <= {0, 1, 2}
+    every = found_in(tmp_path / "all")
+    kept = sorted(every)[0]
+    assert predicted(nameless["pair"], root, tmp_path / "out", "--classes", f"{kept}=person") == 0
+    assert found_in(tmp_path / "out") == {kept}
+
+
+def test_weights_with_names_keep_their_category_ids():
+    known = Conventions(classes=("person", "deer"), category_ids=(7, 9))
+    assert with_names(known, ["human", "deer"], 2).category_ids == (7, 9)
+    assert with_names(known, ["1=deer"], 2).category_ids == (None, 9)
 
 
 def test_convert_keeps_names_of_some_slots(nameless, tmp_path):

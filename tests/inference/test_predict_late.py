@@ -141,6 +141,22 @@ def test_a_picture_without_partner_has_the_detections_of_one(made, root, tmp_pat
     )
 
 
+@pytest.mark.parametrize("spectrum", ["rgb", "ir"])
+@pytest.mark.parametrize("damage", ["empty", "cut"])
+def test_a_pair_with_a_broken_picture_is_left_out_whoever_looks_at_it(made, root, tmp_path, spectrum, damage):
+    places = {"rgb": root / "rgb", "ir": root / "ir"}
+    predict_late(made["rgb"], made["ir"], tmp_path / "whole", late=APART, **places, **HOW)
+    broken = sorted((root / spectrum).iterdir())[1]
+    broken.write_bytes(b"" if damage == "empty" else broken.read_bytes()[:-300])
+    done = predict_late(made["rgb"], made["ir"], tmp_path / "out", late=APART, **places, **HOW)
+    assert done.pictures == 1
+    (why,) = done.left_out.values()
+    assert broken.name in why
+    whole, rest = (json.loads((tmp_path / name / "detections.json").read_text()) for name in ("whole", "out"))
+    assert rest
+    assert rest == [one for one in whole if one["image_id"] not in done.left_out]
+
+
 def test_classes_of_both_are_written_each_with_an_id_of_its_own(made, root, tmp_path):
     how = {"late": APART, "progress": (told := Told()), **HOW}
     predict_late(made["rgb"], made["others"], tmp_path / "out", rgb=root / "rgb", ir=root / "ir", **how)

@@ -121,6 +121,15 @@ def test_a_picture_of_an_extreme_shape_takes_little_room(size, height):
         assert pair.shape[1] < 4 * height + height * 640 // 512 + 10
 
 
+def test_two_pictures_that_fit_nowhere_take_bounded_room():
+    pair = draw_pair(grey(1, 20_000), grey(20_000, 1), TRUTH)
+    assert pair.nbytes < 200e6
+
+
+def test_large_pictures_of_cameras_are_drawn_as_they_are():
+    assert draw_pair(grey(3000, 4000), grey(3000, 4000), TRUTH, legend=False).shape[1] > 8000
+
+
 def test_a_long_picture_keeps_its_aspect_above_an_empty_strip():
     stripe = np.repeat(np.repeat(np.uint8([[255, 0], [0, 255]]), 50, axis=0), 500, axis=1)
     pair = draw_pair(stripe, None, size=(100, 1000), spectra=("rgb",), height=200, legend=False)

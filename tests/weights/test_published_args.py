@@ -25,7 +25,9 @@ RELEASED = {  # as such files have it
     "dilation": False,
     "pre_norm": False,
     "value_proj_after": False,
-    "position_embedding": "sine",
+    "position_embedding": "v2",
+    "transformer_activation": "relu",
+    "decoder_module_seq": ["sa", "ca", "ffn"],
     "two_stage_type": "standard",
     "embed_init_tgt": True,
     "num_patterns": 0,
@@ -70,7 +72,7 @@ def test_coarse_levels_are_counted_as_upstream_does(tmp_path, levels, scale, exp
 
 def test_one_coarse_level_is_not_h2l2(tmp_path):
     path = file(tmp_path / "w.pth", lite(high_levels=1), {**RELEASED, "enc_scale": 1})
-    assert any("enc_scale = 1), which is not H2L2" in remark for remark in describe(str(path)).remarks)
+    assert any("enc_scale = 1, which is not H2L2" in remark for remark in describe(str(path)).remarks)
 
 
 @pytest.mark.parametrize("key_aware", [False, True])
@@ -112,6 +114,9 @@ def test_blocks_without_small_networks_boxes_kept_and_places_come_from_there(tmp
         ({"two_stage_type": "no"}, r"two_stage_type = 'no' \(one stage\)"),
         ({"embed_init_tgt": False}, "embed_init_tgt = False"),
         ({"position_embedding": "learned"}, "position_embedding = 'learned'"),
+        ({"transformer_activation": "gelu"}, "transformer_activation = 'gelu'"),
+        ({"decoder_module_seq": ["ca", "sa", "ffn"]}, r"decoder_module_seq = \['ca', 'sa', 'ffn'\]"),
+        ({"dec_layer_number": [300, 200]}, r"dec_layer_number = \[300, 200\]"),
         ({"dec_pred_bbox_embed_share": False}, "dec_pred_bbox_embed_share = False"),
         ({"pe_temperatureH": 20, "pe_temperatureW": 40}, "pe_temperatureH = 20 and pe_temperatureW = 40"),
     ],

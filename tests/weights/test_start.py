@@ -158,12 +158,14 @@ def test_rows_of_a_pair_say_which_stream():
 @pytest.mark.parametrize("labels", ["category_ids", "names"])
 def test_slots_of_no_class_are_copied_in_published_heads_and_start_anew_in_others(labels):
     """`class_embed.*` is copied whole by the published initialisation; classes are found by name besides."""
-    settings = tiny_pair_settings(labels=labels, outputs=3)
-    source, before = state_of(tiny_settings(outputs=3), seed=0), state_of(settings, seed=1)
-    names, known = ("person", None, None), (None, "person", "car")
+    settings = tiny_pair_settings(labels=labels, outputs=4)
+    source, before = state_of(tiny_settings(outputs=4), seed=0, outputs=4), state_of(settings, seed=1, outputs=4)
+    names, known = ("person", None, None, "deer"), (None, "person", "car", "bus")
     after, account = start_from_single(before, source, settings, names, known)
     for name in ("heads.class_head.weight", "selection.class_head.bias", "denoising.table.weight"):
         assert name in account.by_class
         assert torch.equal(after[name][0], source[name][1])
         rest = source if labels == "category_ids" else before
-        assert torch.equal(after[name][2:], rest[name][2:])
+        assert torch.equal(after[name][2], rest[name][2])
+        assert torch.equal(after[name][3], before[name][3])  # a class that the source does not know
+    assert account.class_lines()[-1] == "classes that start from initial values: deer"

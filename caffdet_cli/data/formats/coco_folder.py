@@ -44,9 +44,9 @@ def read_coco_folder(request: Request) -> Raw:
     Raises:
         DatasetError: a file is broken, or its pictures are nowhere.
     """
-    found = _files(request.source)
-    if not found:
+    if has_toml(request.source):  # it says where pictures are and what they mean, whatever the layout
         return read_toml_folder(request)
+    found = _files(request.source)
     spectra: dict[Spectrum, SplitName] = {}
     splits: dict[SplitName, AnnotationSet] = {}
     releases: list[str] = []

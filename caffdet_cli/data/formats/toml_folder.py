@@ -56,6 +56,9 @@ def read_toml_folder(request: Request) -> Raw:
     sources = sorted(_sources(request.source, data), key=lambda each: SPLITS.index(each.name))
     if not sources:
         raise DatasetError(f"{request.source}: dataset.toml names no annotation file that is there")
+    for name in sorted(data.splits.keys() - {each.name for each in sources}):
+        files = " or ".join(data.splits[name].annotations)
+        request.progress.warn(f"{request.source}: dataset.toml names {files} for {name}, and it is not there; left out")
     for path in sorted(set(_usual(request.source)) - {each.path for each in sources}):
         request.progress.warn(f"{path}: dataset.toml does not name it; left out")
     splits = _read(sources, data, _root(request.source, data), request)
