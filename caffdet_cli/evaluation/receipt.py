@@ -13,7 +13,7 @@ from caffdet_cli.data.annotations import AnnotationSet
 from caffdet_cli.evaluation.coco import CocoReport
 from caffdet_cli.paths import write_text
 from caffdet_cli.released.checksums import measure
-from caffdet_cli.released.registry import Entry, registry
+from caffdet_cli.released.registry import Entry, entry_of_file, registry
 from caffdet_cli.settings.conventions import Conventions
 
 CLOSE = 0.002  # AP 0..1: what rounding, resizing and another order of additions change
@@ -84,8 +84,7 @@ def published_beside(
 
 def entry_of(weights: str, path: Path) -> Entry | None:
     """The released file that is meant: by name, or by the name of the file."""
-    entries = registry()
-    return entries.get(weights) or next((each for each in entries.values() if each.file == path.name), None)
+    return registry().get(weights) or entry_of_file(path)
 
 
 def receipt(

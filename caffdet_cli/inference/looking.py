@@ -13,7 +13,7 @@ from caffdet_cli.inference.device import How
 from caffdet_cli.inference.members import Member
 from caffdet_cli.inference.predictor import Predictor
 from caffdet_cli.progress import Progress
-from caffdet_cli.released.registry import registry
+from caffdet_cli.released.registry import entry_of_file
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.weights.class_names import with_names
 from caffdet_cli.weights.coco_slots import coco_slots
@@ -41,7 +41,8 @@ def called(loaded: Loaded | Member, classes: Sequence[str]) -> Conventions:
 
 def is_of_coco(source: Path) -> bool:
     """Whether a file is a released one that was trained on COCO; by its name."""
-    return any(entry.file == source.name and entry.dataset == "coco" for entry in registry().values())
+    entry = entry_of_file(source)
+    return entry is not None and entry.dataset == "coco"
 
 
 def detected(
@@ -55,6 +56,8 @@ def detected(
     Raises:
         DatasetError: not one can be read.
     """
+    if not pictures.examples:  # of two detectors one may have nothing to look at
+        return {}, {}
     dataset = PairDataset(pictures, conventions, augment=None, seed=0, tolerant=True)
     batches = Loader(dataset, EpochSampler(len(dataset), how.batch, seed=0, shuffle=False), how.workers)
     with closing_workers(batches):

@@ -93,6 +93,11 @@ def chosen(names: Iterable[str]) -> list[Entry]:
     return [entries[name] for name in dict.fromkeys(names)]
 
 
+def entry_of_file(path: Path) -> Entry | None:
+    """The released file of this name, wherever it lies; no two have one name."""
+    return next((entry for entry in registry().values() if entry.file == path.name), None)
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """The end of a sentence about an unknown name."""
     near = difflib.get_close_matches(name, names := list(names), n=1)

@@ -9,7 +9,7 @@ import torch
 from caffdet_cli.errors import ConfigError, WeightsError
 from caffdet_cli.models.build import detector
 from caffdet_cli.models.detector import Detector
-from caffdet_cli.released.registry import Entry, registry
+from caffdet_cli.released.registry import Entry, entry_of_file
 from caffdet_cli.settings.conventions import Conventions
 from caffdet_cli.settings.load import load_config
 from caffdet_cli.settings.model import InterleavedEncoder, Model
@@ -145,8 +145,8 @@ def beside_released(model: Model, path: Path, told: bool = False) -> tuple[Entry
     Args:
         told: `encoder.high_levels`, which leaves no trace in tensors, was said and not assumed.
     """
-    entry = next((each for each in registry().values() if each.file == path.name and each.configuration), None)
-    if entry is None:
+    entry = entry_of_file(path)
+    if entry is None or not entry.configuration:
         return None, {}
     apart = different(_released(entry), model)
     if not told:

@@ -157,6 +157,17 @@ def test_a_pair_with_a_broken_picture_is_left_out_whoever_looks_at_it(made, root
     assert rest == [one for one in whole if one["image_id"] not in done.left_out]
 
 
+def test_a_detector_that_has_nothing_left_to_look_at_is_no_crash(made, root, tmp_path):
+    names = sorted(path.name for path in (root / "rgb").iterdir())
+    third = names[0].replace("0", "7")
+    (root / "rgb" / names[1]).rename(root / "rgb" / third)  # without a partner, and broken
+    (root / "rgb" / third).write_bytes(b"")
+    (root / "ir" / names[0]).write_bytes(b"")
+    done = predict_late(made["rgb"], made["ir"], tmp_path / "out", rgb=root / "rgb", ir=root / "ir", late=APART, **HOW)
+    assert done.pictures == 1
+    assert len(done.left_out) == 2
+
+
 def test_classes_of_both_are_written_each_with_an_id_of_its_own(made, root, tmp_path):
     how = {"late": APART, "progress": (told := Told()), **HOW}
     predict_late(made["rgb"], made["others"], tmp_path / "out", rgb=root / "rgb", ir=root / "ir", **how)
